@@ -1,0 +1,212 @@
+"""What is alive while one entry works on one question: the lease, the account, the REPL session, the turns read so far.
+
+Invariant: an `Activity` is only a cache over the home. It owns nothing that a kill could lose, and is made anew from
+`rlm_run` and `rlm_head` wherever a node finds none.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
+
+from rlm_agent import keys
+from rlm_agent.budget import Account
+from rlm_agent.entry import ENTRY_KEY, Entry
+from rlm_agent.errors import ConfigError, LeaseHeld, RLMError
+from rlm_agent.events import Events, EventType
+from rlm_agent.spec import AgentSpec
+from rlm_agent.store.home import Home
+from rlm_agent.store.leases import Fence, Lease
+from rlm_agent.store.notes import Note
+from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnRecord
+
+if TYPE_CHECKING:
+    from rlm_agent.turn_run import TurnRun
+
+__all__ = ["Activities", "Activity", "place_of"]
+
+LEASE_WAIT = 20.0
+
+
+class Activity:
+    """One entry's work on one question.
+
+    Attributes:
+        chain: the turns from the run's first to the head, oldest first.
+        complaints: what checks said, by the lineage of the turn.
+        notes: all notes of the run.
+        results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
+        tool_agents: compiled sub-agents, by model and tools.
+        turn: the turn that is being run, its cell perhaps waiting; None between turns.
+        resume: the caller gave no input: the thread's unfinished question is meant.
+    """
+
+    def __init__(self, spec: AgentSpec, entry: Entry, home: Home) -> None:
+        self.spec, self.entry, self.home = spec, entry, home
+        self.slots = asyncio.Semaphore(spec.limits.concurrency)
+        self.agents = asyncio.Semaphore(spec.limits.concurrency)
+        self.chain: list[TurnRecord] = []
+        self.complaints: dict[str, str] = {}
+        self.notes: list[Note] = []
+        self.results: dict[str, dict[str, Any]] = {}
+        self.turn: TurnRun | None = None
+        self.tool_agents: dict[Any, Any] = {}
+        self.account = Account(spec.budget)
+        self.resume = False
+        self._working: set[asyncio.Task[Any]] = set()
+        self._lease: Lease | None = None
+        self._run: RunRecord | None = None
+        self._question: QuestionRecord | None = None
+        self._events: Events | None = None
+
+    @property
+    def run(self) -> RunRecord:
+        """The run; an error before `attach`."""
+        assert self._run is not None
+        return self._run
+
+    @property
+    def question(self) -> QuestionRecord:
+        """The question; an error before `attach`."""
+        assert self._question is not None
+        return self._question
+
+    @property
+    def fence(self) -> Fence | None:
+        """What every write of this entry is fenced by."""
+        return None if self._lease is None else self._lease.fence
+
+    @property
+    def turns_used(self) -> int:
+        """Finished turns of this question."""
+        return sum(1 for turn in self.chain if turn.question == self.question.number)
+
+    async def lease(self, place: str) -> None:
+        """Becomes the owner of a place, or raises LeaseHeld naming the one who is."""
+        if self._lease is not None:
+            return
+        try:
+            self._lease = await self.home.leases.acquire(place, wait=LEASE_WAIT)
+        except LeaseHeld as error:
+            thread, name = self.entry.thread, self.spec.name
+            raise LeaseHeld(f"Thread {thread!r} of the agent {name!r} is being worked on. {error}") from error
+
+    async def attach(self, run: RunRecord, question: QuestionRecord) -> None:
+        """Takes up a question: fills the account from the ledger and reads the notes."""
+        self._run, self._question = run, question
+        self._events = Events(run.id)
+        self.account = Account(self.spec.budget, seconds_before=question.active_seconds)
+        for row in await self.home.read(self.home.ledger.usage, run.id, question.number):
+            self.account.add(row)
+        self.account.sub_calls = await self.home.read(self.home.ledger.count, run.id, "slot", question.number)
+        self.notes = await self.home.read(self.home.notes.list, run.id)
+
+    async def attach_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up the question that the state names, where `prepare` did not run in this entry."""
+        if self._run is not None:
+            return
+        reference = state["rlm_run"]
+        if reference["home"] != self.home.id:
+            raise ConfigError(
+                f"This thread's run lives in the home {reference['home']}, but the agent was given the home "
+                f"{self.home.id} at {self.home.path}. Create the agent with the home that the run was made in."
+            )
+        run = await self.home.read(self.home.runs.get, reference["run"])
+        await self.lease(place_of(run))
+        question = await self.home.read(self.home.runs.question, run.id, reference["question"])
+        await self.attach(run, question)
+
+    async def load_chain(self, head: str | None) -> None:
+        """Reads the turns up to `head`, only those that are not read yet."""
+        if head is None or (self.chain and self.chain[-1].id == head):
+            self.chain = self.chain if head else []
+            return
+        turns = {turn.id: turn for turn in await self.home.read(self.home.turns.list, self.run.id)}
+        chain: list[TurnRecord] = []
+        while head is not None and head in turns:
+            chain.append(turns[head])
+            head = turns[head].parent
+        self.chain = chain[::-1]
+        await self._load_complaints()
+
+    async def _load_complaints(self) -> None:
+        asked = {keys.check_key(turn.lineage): turn.lineage for turn in self.chain if turn.answer.get("ready")}
+        found = await self.home.read(self.home.ledger.get_many, list(asked))
+        self.complaints = {asked[key]: step.body["complaint"] for key, step in found.items() if step.body["complaint"]}
+
+    async def record(self, step: StepRecord) -> StepRecord:
+        """Records a step durably, then counts it; the first record of a key stands."""
+        stored = await self.home.ledger.record(step, self.fence)
+        self.account.add(stored)
+        return stored
+
+    def emit(self, type_: EventType, **data: Any) -> None:
+        """Streams one event of this entry."""
+        if self._events is not None:
+            self._events.turn = data.pop("number", self._events.turn)
+            self._events.emit(get_stream_writer(), type_, **data)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While a node works: `cancel` reaches its task."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._working.add(task)
+        try:
+            yield
+        finally:
+            self._working.discard(task)
+
+    def cancel(self) -> None:
+        """Cancels the nodes at work, from any thread."""
+        for task in list(self._working):
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    async def close(self) -> None:
+        """Ends the worker, writes the time worked, gives the lease back. The run can be entered again."""
+        try:
+            if self.turn is not None:
+                await self.turn.close()
+        finally:
+            self.turn = None
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                await self._leave(lease)
+
+    async def _leave(self, lease: Lease) -> None:
+        try:
+            if self._question is not None:
+                seconds = self.account.seconds
+                runs, question = self.home.runs, self.question
+                await runs.set_question(question.run, question.number, lease.fence, active_seconds=seconds)
+        except RLMError:
+            pass  # the time worked is bookkeeping; a lost lease was reported by the write that needed it
+        finally:
+            await lease.release()
+
+
+def place_of(run: RunRecord) -> str:
+    """What a run's owner holds the lease of."""
+    return run.id if run.thread is None else keys.place(run.thread, run.path, run.name)
+
+
+class Activities:
+    """The activities of one agent in this process, by entry."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Activity] = {}
+
+    def add(self, activity: Activity) -> None:
+        """Makes an activity findable by its entry's nodes."""
+        self._open[activity.entry.id] = activity
+
+    def remove(self, entry: str) -> Activity | None:
+        """Forgets an entry."""
+        return self._open.pop(entry, None)
+
+    def of(self, config: RunnableConfig) -> Activity:
+        """The activity of the entry that this node runs in."""
+        return self._open[config["configurable"][ENTRY_KEY]]

@@ -1,0 +1,177 @@
+"""What a question has spent and may still spend. Bookkeeping and decisions only: no input, no output.
+
+Invariant: an `Account` holds exactly what the ledger holds for the question; it is filled from there at entry and
+grows with each recorded step.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rlm_agent.settings import Budget
+
+__all__ = ["Account", "ModelUse", "usage_report"]
+
+
+class UsageLike(Protocol):
+    """What the account needs of a ledger row or a step."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def usd(self) -> float | None: ...
+
+
+@dataclass(slots=True)
+class ModelUse:
+    """Tokens and cost of one model in one role; `usd` is None once a call of unknown price is in it."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    usd: float | None = 0.0
+
+    def add(self, row: UsageLike) -> None:
+        """Counts one call or one folded row."""
+        self.calls += row.calls
+        self.input_tokens += row.input_tokens
+        self.output_tokens += row.output_tokens
+        self.cached_tokens += row.cached_tokens
+        self.usd = None if self.usd is None or row.usd is None else self.usd + row.usd
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens."""
+        return self.input_tokens + self.output_tokens
+
+    def plain(self) -> dict[str, Any]:
+        """`Usage` of the contract, section 9."""
+        return {
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
+            "usd": None if self.usd is None else round(self.usd, 8),
+        }
+
+
+@dataclass(slots=True)
+class Account:
+    """The account of one question."""
+
+    budget: Budget
+    uses: dict[tuple[str, str], ModelUse] = field(default_factory=dict)
+    known_usd: float = 0.0
+    sub_calls: int = 0
+    seconds_before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, row: UsageLike) -> None:
+        """Counts a recorded step or a folded ledger row that has model calls in it."""
+        if row.calls:
+            self.uses.setdefault((row.role, row.model), ModelUse()).add(row)
+            self.known_usd += row.usd or 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Active seconds of the question, earlier entries included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def tokens(self, role: str | None = None) -> int:
+        """Tokens so far, of one role or of all."""
+        return sum(use.tokens for (r, _), use in self.uses.items() if role in (None, r))
+
+    def spent(self, turns: int) -> dict[str, float]:
+        """What is spent, by the names of the bounds."""
+        return {
+            "tokens": self.tokens(),
+            "root_tokens": self.tokens("root"),
+            "sub_tokens": self.tokens("sub"),
+            "usd": self.known_usd,
+            "seconds": self.seconds,
+            "turns": turns,
+            "sub_calls": self.sub_calls,
+        }
+
+    def exhausted(self, role: str, turns: int) -> str | None:
+        """The bound that forbids one more call of `role` ("root" or "sub"), or None.
+
+        For the root, "turns" comes first, so that a run that used its turns says so.
+        """
+        spent = self.spent(turns)
+        names = ("turns", "root_tokens") if role == "root" else ("sub_tokens", "sub_calls")
+        for name in (*names, "tokens", "usd", "seconds"):
+            bound = getattr(self.budget, name)
+            if bound is not None and spent[name] >= bound:
+                return name
+        return None
+
+    def refusal(self, calls: int) -> str | None:
+        """Why a batch of this many new sub-calls does not fit, with the numbers; None when it does."""
+        bound = self.budget.sub_calls
+        if bound is not None and self.sub_calls + calls > bound:
+            left = max(0, bound - self.sub_calls)
+            return (
+                f"this batch needs {calls} sub-calls, {left} of {bound} are left; nothing was sent. "
+                f"Send at most {left}, or put several items in one prompt."
+            )
+        if (name := self.exhausted("sub", 0)) is not None:
+            return f"nothing was sent: the budget's {name} is used up ({self._figure(name)}). Set the answer now."
+        return None
+
+    def left_line(self, turns: int) -> str:
+        """What is left, for the root: one line, bounds only."""
+        parts = []
+        for name, used in self.spent(turns).items():
+            bound = getattr(self.budget, name)
+            if bound is not None:
+                parts.append(f"{name} {_number(max(0, bound - used))} of {_number(bound)}")
+        return ", ".join(parts) or "no bounds"
+
+    def _figure(self, name: str) -> str:
+        return f"{_number(self.spent(0)[name])} of {_number(getattr(self.budget, name))}"
+
+    def report(self) -> dict[str, Any]:
+        """`out["rlm"]["usage"]` of the contract: {root, sub, total, by_model, seconds}."""
+        return usage_report(self.uses.items(), self.seconds)
+
+
+def usage_report(uses: Iterable[tuple[tuple[str, str], ModelUse]], seconds: float) -> dict[str, Any]:
+    """Folds (role, model) -> use into the report of the contract, section 9."""
+    root, sub, total = ModelUse(), ModelUse(), ModelUse()
+    by_model: dict[str, ModelUse] = {}
+    for (role, model), use in uses:
+        for target in (root if role == "root" else sub, total, by_model.setdefault(model, ModelUse())):
+            _merge(target, use)
+    plain_models = {name: use.plain() for name, use in sorted(by_model.items())}
+    return {
+        "root": root.plain(),
+        "sub": sub.plain(),
+        "total": total.plain(),
+        "by_model": plain_models,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _merge(target: ModelUse, use: ModelUse) -> None:
+    target.calls += use.calls
+    target.input_tokens += use.input_tokens
+    target.output_tokens += use.output_tokens
+    target.cached_tokens += use.cached_tokens
+    target.usd = None if target.usd is None or use.usd is None else target.usd + use.usd
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if value != int(value) else str(int(value))

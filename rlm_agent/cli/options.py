@@ -1,0 +1,107 @@
+"""The options that several commands take, and the budget as it is written on a command line."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlm_agent.environment import rlm_model
+from rlm_agent.errors import ConfigError
+from rlm_agent.settings import Budget
+
+__all__ = [
+    "BudgetOption",
+    "HomeOption",
+    "JsonOption",
+    "LastOption",
+    "ModelOption",
+    "QuietOption",
+    "SubModelOption",
+    "named_model",
+    "parse_budget",
+]
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="The durable home; default: $RLM_HOME or the user data directory.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The root model: 'openai:gpt-5', ..., or 'offline'. Default: $RLM_MODEL.")
+]
+SubModelOption = Annotated[str | None, typer.Option("--sub-model", help="The sub-agents' model. Default: the root's.")]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="K=V",
+        help="A bound: usd, tokens, root_tokens, sub_tokens, seconds, turns or sub_calls; 'none' lifts it. Repeatable.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+LastOption = Annotated[bool, typer.Option("--last", help="The thread in which something happened most recently.")]
+
+_WHOLE = frozenset({"tokens", "root_tokens", "sub_tokens", "turns", "sub_calls"})
+
+
+def named_model(given: str | None) -> str:
+    """The model that --model or RLM_MODEL names.
+
+    Raises:
+        ConfigError: neither does.
+    """
+    name = given or rlm_model()
+    if not name:
+        raise ConfigError(
+            "No model is named: give --model openai:gpt-5 (or another), or set RLM_MODEL; "
+            "'--model offline' needs no key and answers lookup questions."
+        )
+    return name
+
+
+def parse_budget(given: Sequence[str] | None, base: Budget) -> tuple[Budget, set[str]]:
+    """A budget changed by `name=value` items: a number, `+number` on top of the bound in `base`, or `none`.
+
+    Args:
+        given: the items; one may hold several, with commas between.
+        base: what holds where nothing is given.
+
+    Returns:
+        The budget, and the names that were given.
+
+    Raises:
+        ConfigError: an item is no bound.
+    """
+    items = [item.strip() for text in given or () for item in text.split(",") if item.strip()]
+    changes: dict[str, int | float | None] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or name not in {f.name for f in fields(Budget)}:
+            names = ", ".join(f.name for f in fields(Budget))
+            raise ConfigError(f"--budget {item}: write name=value, with one of the names {names}.")
+        changes[name] = _bound(name, value.strip(), getattr(base, name))
+    return replace(base, **changes), set(changes)  # type: ignore[arg-type]
+
+
+def _bound(name: str, value: str, before: float | None) -> int | float | None:
+    if value.lower() == "none":
+        return None
+    number = _number(name, value.removeprefix("+"))
+    if not value.startswith("+"):
+        return number
+    if before is None:
+        raise ConfigError(f"--budget {name}={value}: {name} has no bound to add to; write {name}=NUMBER.")
+    return before + number
+
+
+def _number(name: str, value: str) -> int | float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0 or (name in _WHOLE and number != int(number)):
+        kind = "a whole number" if name in _WHOLE else "a number"
+        raise ConfigError(f"--budget {name}={value}: give {kind} of 0 or more, or 'none'.")
+    return int(number) if name in _WHOLE else number

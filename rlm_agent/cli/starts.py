@@ -1,0 +1,78 @@
+"""How each thread was started from the command line, so that `rlm resume THREAD` needs nothing else.
+
+Owns: `<home>/cli/<digest of the thread>.json`, written whole or not at all, for this user only. It holds names and
+bounds, never a key.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm_agent.errors import HomeError
+from rlm_agent.settings import Budget
+from rlm_agent.store.failures import explained
+from rlm_agent.store.layout import publish
+from rlm_agent.store.versions import check_version
+
+if TYPE_CHECKING:
+    from rlm_agent.store.home import Home
+
+__all__ = ["AGENT", "Start", "load_start", "save_start"]
+
+AGENT = "rlm"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a thread's agent is made of.
+
+    Attributes:
+        thread: LangGraph's thread id.
+        model: the root's, as `create_rlm_agent` takes it.
+        sub_model: the sub-agents', or None for the root's.
+        budget: the bounds of a question.
+    """
+
+    thread: str
+    model: str
+    sub_model: str | None
+    budget: Budget
+
+
+def save_start(home: "Home", start: Start) -> None:
+    """Records how a thread is run from now on."""
+    target = _file(home, start.thread)
+    data = json.dumps({"version": _VERSION, **asdict(start)}, ensure_ascii=False, indent=1)
+    with explained(target):
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        publish(data.encode("utf-8", "backslashreplace"), target, home.path / "tmp")
+
+
+def load_start(home: "Home", thread: str) -> Start | None:
+    """How a thread was started; None where it was not from the command line.
+
+    Raises:
+        HomeError: the file is damaged.
+        StateVersionError: a newer version wrote it.
+    """
+    file = _file(home, thread)
+    try:
+        with explained(file):
+            given: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        check_version(given["version"], f"{file}")
+        bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
+        return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds))
+    except HomeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeError(f"{file} is damaged: remove it, and resume with --model and --budget.") from error
+
+
+def _file(home: "Home", thread: str) -> Path:
+    name = hashlib.sha256(thread.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return home.path / "cli" / f"{name}.json"

@@ -1,0 +1,59 @@
+"""What the command line writes: results on stdout, everything else on stderr.
+
+Invariant: no control or escape sequence that came from a model, a cell or a file reaches a terminal.
+"""
+
+import os
+import re
+import sys
+
+from rlm_agent.environment import no_color
+
+__all__ = ["clean", "colourful", "first_words", "forgiving_streams", "one_line", "say", "show"]
+
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]",  # the two-character ones
+    re.S,
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """The text without escape sequences, control characters and direction overrides; line breaks and tabs stay."""
+    text = _SEQUENCES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """The text, cleaned, on one line."""
+    return " ".join(clean(text).split())
+
+
+def first_words(text: str, most: int) -> str:
+    """The beginning of the text on one line of at most `most` characters."""
+    line = one_line(text[: 20 * most])
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def say(line: str) -> None:
+    """One line to the person at the keyboard, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """A result, on stdout: cleaned for a terminal, as it is for a pipe or file."""
+    print(clean(text) if sys.stdout.isatty() else text, flush=True)
+
+
+def colourful() -> bool:
+    """Whether stderr takes colours and a live line."""
+    return sys.stderr.isatty() and not no_color() and os.environ.get("TERM") != "dumb"
+
+
+def forgiving_streams() -> None:
+    """Lets text that the terminal's encoding cannot hold come out escaped rather than as an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

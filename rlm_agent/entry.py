@@ -1,0 +1,72 @@
+"""One entry into an agent's graph, read from LangGraph's config: who calls, on which thread, from which task.
+
+Pure reading: nothing is looked up or written here.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+
+__all__ = ["ENTRY_KEY", "Entry", "agent_path", "read_entry"]
+
+ENTRY_KEY = "__rlm_entry"
+_TASK = "__pregel_task_id"
+_COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who entered.
+
+    Attributes:
+        id: of this entry; the nodes find its `Activity` by it.
+        thread: LangGraph's thread id, or None.
+        embedded: the graph runs as a task of another.
+        persistent: embedded with `checkpointer=True`: one run for all visits.
+        durable: a checkpointer keeps the thread between questions.
+        checkpoint: an older checkpoint was named: LangGraph's time travel.
+        task: langgraph_step and langgraph_path of the calling task, as text; "" standalone.
+    """
+
+    thread: str | None
+    embedded: bool
+    persistent: bool
+    durable: bool
+    checkpoint: bool
+    task: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def read_entry(config: RunnableConfig | None, own: RunnableConfig | None, checkpointer: Any) -> Entry:
+    """Reads the config that a caller gave, as LangGraph will: what a parent task passes on included."""
+    given = {**((own or {}).get("configurable") or {}), **((config or {}).get("configurable") or {})}
+    ambient = ensure_config(None)
+    inherited = {} if any(given.get(key) for key in _COORDINATES) else dict(ambient.get("configurable") or {})
+    configurable = {**inherited, **given}
+    embedded = _TASK in configurable
+    metadata = {**(ambient.get("metadata") or {}), **((config or {}).get("metadata") or {})}
+    thread = configurable.get("thread_id")
+    saver = checkpointer or (checkpointer is not False and configurable.get("__pregel_checkpointer"))
+    return Entry(
+        thread=None if thread is None else str(thread),
+        embedded=embedded,
+        persistent=embedded and checkpointer is True,
+        durable=bool(saver),
+        checkpoint=bool(configurable.get("checkpoint_id")) and not embedded,
+        task=_task_text(metadata) if embedded else "",
+    )
+
+
+def _task_text(metadata: Mapping[str, Any]) -> str:
+    path: Sequence[Any] = metadata.get("langgraph_path") or ()
+    return f"{metadata.get('langgraph_step')}:{'/'.join(map(str, path))}"
+
+
+def agent_path(checkpoint_ns: str) -> str:
+    """The agent path of a node's checkpoint namespace: task ids and the node's own part removed."""
+    parts = checkpoint_ns.split("|")[:-1]
+    return "|".join(part.split(":", 1)[0] for part in parts)

@@ -1,0 +1,46 @@
+"""The one place where environment variables of ours are read; each at the moment it is asked for, none at import."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_model"]
+
+_KEYS = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "GOOGLE_API_KEY",
+    "MISTRAL_API_KEY",
+    "GROQ_API_KEY",
+    "OPENROUTER_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "TAVILY_API_KEY",
+)
+
+
+def rlm_home() -> Path:
+    """Where the durable home is: `$RLM_HOME`, else the platform's user data directory."""
+    named = os.environ.get("RLM_HOME")
+    return Path(named).expanduser() if named else platformdirs.user_data_path("rlm", appauthor=False)
+
+
+def rlm_model() -> str | None:
+    """The model that the command line uses where none is named: `$RLM_MODEL`."""
+    return os.environ.get("RLM_MODEL") or None
+
+
+def no_color() -> bool:
+    """Whether output must be plain (https://no-color.org: set and not empty)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def debug() -> bool:
+    """Whether the command line shows tracebacks: `$RLM_DEBUG` set and neither empty nor 0."""
+    return os.environ.get("RLM_DEBUG", "") not in ("", "0")
+
+
+def known_keys() -> dict[str, bool]:
+    """Which of the providers' variables are set; their values are not read out."""
+    return {name: bool(os.environ.get(name)) for name in _KEYS}

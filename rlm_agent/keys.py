@@ -1,0 +1,87 @@
+"""Names of everything that is recorded: lineages, ledger keys, questions. Pure functions of content.
+
+Invariant: no time, usage, checkpoint id, task id, prompt text or version of ours enters a key, so that a run that is
+resumed, forked or replayed anywhere finds what was paid (contract, section 4).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blake3 import blake3
+
+__all__ = [
+    "call_key",
+    "check_key",
+    "digest",
+    "genesis",
+    "inner_key",
+    "lineage",
+    "notes_key",
+    "place",
+    "question_digest",
+    "refusal_key",
+    "root_key",
+    "seed",
+]
+
+
+def digest(*parts: Any) -> str:
+    """64 hexadecimal digits of plain JSON values; equal values give equal digests whatever the order of their keys."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
+    return blake3(text.encode("ascii")).hexdigest()
+
+
+def genesis(run: str, question: int) -> str:
+    """The lineage from which a question's first turn descends."""
+    return digest("genesis", run, question)
+
+
+def lineage(parent: str, reply_digest: str, block: int) -> str:
+    """The lineage of one code block of a root reply."""
+    return digest("lineage", parent, reply_digest, block)
+
+
+def root_key(before: str, turn: int, attempt: int, notes: Sequence[int], salt: str) -> str:
+    """The key of a root reply: never of the rendered prompt, which tells budget and times."""
+    return digest("root", before, turn, attempt, list(notes), salt)
+
+
+def call_key(cell: str, spec: Mapping[str, Any], k: int, salt: str) -> str:
+    """The key of a sub-call or host function; `k` counts the identical ones of this cell from 0."""
+    return digest("call", cell, spec, k, salt)
+
+
+def refusal_key(cell: str, calls: Sequence[str], k: int, salt: str) -> str:
+    """The key of a batch's refusal, by the digests of its calls."""
+    return digest("refusal", cell, list(calls), k, salt)
+
+
+def inner_key(call: str, kind: str, step_input: Any, k: int) -> str:
+    """The key of a model reply or tool result inside a sub-agent."""
+    return digest(kind, call, step_input, k)
+
+
+def check_key(turn: str) -> str:
+    """The key of what the checks said of a turn's answer, by the turn's lineage."""
+    return digest("check", turn)
+
+
+def notes_key(before: str, turn: int) -> str:
+    """The key under which a turn records the notes that it reads."""
+    return digest("notes", before, turn)
+
+
+def question_digest(content: Any, context_digest: str) -> str:
+    """What makes two inputs equal: the last human message's content and the context, no message ids."""
+    return digest("question", content, context_digest)
+
+
+def place(thread: str, path: str, name: str) -> str:
+    """The name of a lease: one owner a place. A run without a thread is leased under its own id."""
+    return digest("place", thread, path, name)
+
+
+def seed(run: str) -> int:
+    """The seed of a fresh namespace's random generators, below 2**63."""
+    return int(digest("seed", run)[:16], 16) >> 1

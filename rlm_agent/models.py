@@ -1,0 +1,186 @@
+"""Models: the only place where one is made or asked.
+
+Owns: from a name to a `BaseChatModel`, one call with its errors as ours, and what a reply cost.
+Invariant: a failure is a `ConfigError` or a `ModelError` of one line that says what to do and holds no key; an unknown
+price is None, never 0. Leaves to others: when to call, how many at once, what to record. Provider packages are imported
+only by the call that needs them.
+"""
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from rlm_agent.errors import ConfigError, ModelError, RLMError
+from rlm_agent.model_errors import base_url, one_line, setup_advice
+
+__all__ = [
+    "CallUsage",
+    "approximate_usage",
+    "ask",
+    "is_sync_only",
+    "model_name",
+    "resolve_model",
+    "text_of",
+    "usage_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CallUsage:
+    """What one model call took. Tokens; `cached_tokens` are part of `input_tokens`; `usd` is None where unknown."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    usd: float | None
+
+
+def resolve_model(spec: str | BaseChatModel, *, role: Literal["root", "sub"]) -> BaseChatModel:
+    """A model from what the caller gave.
+
+    Args:
+        spec: "offline", a name for LangChain's `init_chat_model`, or a model.
+        role: which part the stand-in plays when `spec` is "offline".
+
+    Raises:
+        ConfigError: no model can be made of it; the line says what to do.
+    """
+    if isinstance(spec, BaseChatModel):
+        return spec
+    if not isinstance(spec, str):
+        raise ConfigError(
+            f"A model is 'offline', a name such as 'openai:gpt-5' or a LangChain chat model, not {type(spec).__name__}."
+        )
+    name = spec.strip()
+    if name == "offline":
+        from rlm_agent import offline  # its program is read only where it is used
+
+        return offline.root_model() if role == "root" else offline.sub_model()
+    if not name.rpartition(":")[2]:
+        raise ConfigError(
+            f"Model {spec!r} names no model: write 'provider:model', for example 'openai:gpt-5', or 'offline'."
+        )
+    return _init_chat_model(name)
+
+
+def _init_chat_model(name: str) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+
+        model = init_chat_model(name)
+    except Exception as error:  # every provider has its own type for a missing key
+        raise ConfigError(setup_advice(name, error)) from error
+    return model
+
+
+def model_name(model: BaseChatModel) -> str:
+    """The name that prices and usage rows go by: the provider's own, without a "provider:" before it."""
+    for attribute in ("model_name", "model", "model_id", "deployment_name"):
+        name = getattr(model, attribute, None)
+        if isinstance(name, str) and name:
+            return name.removeprefix("models/")
+    return model.get_name()
+
+
+def is_sync_only(model: BaseChatModel) -> bool:
+    """Whether its async form would only run the sync form in the event loop's small default executor."""
+    cls = type(model)
+    return cls._agenerate is BaseChatModel._agenerate and cls._astream is BaseChatModel._astream
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text of a message, its text blocks joined."""
+    return str(message.text)
+
+
+async def ask(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    config: RunnableConfig | None = None,
+    tools: Sequence[Any] | None = None,
+    executor: Executor | None = None,
+) -> AIMessage:
+    """One call of a model. The reply always carries usage: the provider's, else an approximate one.
+
+    Args:
+        config: callbacks and tags of the call.
+        tools: bound to the model for this call; None sends none.
+        executor: where a model that is only sync runs, with the caller's context variables.
+
+    Raises:
+        ModelError: the provider refused or could not be reached.
+    """
+    try:
+        reply = await _invoke(model, list(messages), config, tools, executor)
+    except RLMError:
+        raise
+    except Exception as error:  # every provider raises its own types
+        raise ModelError(one_line(error, model_name(model), model)) from error
+    if not isinstance(reply, AIMessage):
+        raise ModelError(f"Model {model_name(model)} returned a {type(reply).__name__} instead of an AIMessage.")
+    if reply.usage_metadata is None:
+        reply.usage_metadata = approximate_usage(messages, reply)
+    return reply
+
+
+async def _invoke(
+    model: BaseChatModel,
+    messages: list[BaseMessage],
+    config: RunnableConfig | None,
+    tools: Sequence[Any] | None,
+    executor: Executor | None,
+) -> Any:
+    runnable: Runnable[Any, Any] = model.bind_tools(tools) if tools else model
+    if not is_sync_only(model):
+        return await runnable.ainvoke(messages, config)
+    call = functools.partial(contextvars.copy_context().run, runnable.invoke, messages, config)
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+
+def approximate_usage(prompt: Sequence[BaseMessage], reply: BaseMessage) -> UsageMetadata:
+    """Tokens of a call estimated from its characters; the same messages give the same numbers."""
+    sent, received = count_tokens_approximately(prompt), count_tokens_approximately([reply])
+    return UsageMetadata(input_tokens=sent, output_tokens=received, total_tokens=sent + received)
+
+
+def usage_of(message: AIMessage, model: BaseChatModel, *, prompt: Sequence[BaseMessage] = ()) -> CallUsage:
+    """What a reply cost.
+
+    Args:
+        prompt: what was sent; read only where the reply carries no usage, to approximate its tokens.
+    """
+    usage = message.usage_metadata or approximate_usage(prompt, message)
+    details = usage.get("input_token_details") or {}
+    cached, written = details.get("cache_read") or 0, details.get("cache_creation") or 0
+    tokens = (usage.get("input_tokens") or 0, usage.get("output_tokens") or 0, cached)
+    if model._llm_type == "offline":
+        return CallUsage(*tokens, usd=0.0)
+    names = (model_name(model), str(message.response_metadata.get("model_name") or ""))
+    return CallUsage(*tokens, usd=_price(names, base_url(model), tokens, written))
+
+
+def _price(names: Sequence[str], url: str, tokens: tuple[int, int, int], written: int) -> float | None:
+    """US dollars by genai-prices' bundled data: by the server's address where it is known there, else by name."""
+    from genai_prices import Usage, calc_price  # a fifth of a second, and only where something was paid
+
+    usage = Usage(
+        input_tokens=tokens[0], output_tokens=tokens[1], cache_read_tokens=tokens[2], cache_write_tokens=written
+    )
+    for name in filter(None, names):
+        for where in (url, None) if url else (None,):
+            try:
+                return float(calc_price(usage, name, provider_api_url=where).total_price)
+            except (LookupError, ValueError):
+                continue
+    return None

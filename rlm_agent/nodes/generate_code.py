@@ -1,0 +1,144 @@
+"""generate_code: the root's next reply, from the ledger when it was paid for, else asked and recorded."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+
+from rlm_agent import keys
+from rlm_agent.activity import Activity
+from rlm_agent.bridge import sync_only_executor
+from rlm_agent.fences import parse_reply
+from rlm_agent.messages import dump
+from rlm_agent.models import ask, model_name, text_of, usage_of
+from rlm_agent.prompts import render
+from rlm_agent.root_prompt import root_messages
+from rlm_agent.state import Step
+from rlm_agent.store.notes import Note
+from rlm_agent.store.records import StepRecord
+
+__all__ = ["generate_code"]
+
+SPARE_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The turn that is to be written."""
+
+    number: int
+    before: str
+    notes: tuple[Note, ...]
+    salt: str
+
+    def key(self, attempt: int) -> str:
+        """The ledger key of its n-th reply."""
+        return keys.root_key(self.before, self.number, attempt, [note.id for note in self.notes], self.salt)
+
+
+async def generate_code(activity: Activity, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+    """The node."""
+    await activity.attach_state(state)
+    await activity.load_chain(state.get("rlm_head"))
+    turn = await _next_turn(activity)
+    activity.emit("turn.started", number=turn.number)
+    pending: list[tuple[str, str]] = []
+    for attempt in range(activity.spec.limits.malformed):
+        step = await activity.home.read(activity.home.ledger.get, turn.key(attempt))
+        if step is None:
+            if (bound := _bound(activity, state)) is not None:
+                return _finish(bound)
+            step = await _ask(activity, turn, attempt, pending, config)
+        if parse_reply(step.body["text"]).blocks:
+            return {"rlm_step": _execute(turn, attempt)}
+        pending.append((step.body["text"], render("reminder")))
+    return _finish("malformed")
+
+
+def _execute(turn: _Turn, attempt: int) -> Step:
+    keys_before = [turn.key(earlier) for earlier in range(attempt)]
+    return Step(
+        phase="execute",
+        turn=turn.number,
+        before=turn.before,
+        reply=turn.key(attempt),
+        false_starts=keys_before,
+        chunks=[],
+    )
+
+
+def _finish(bound: str) -> dict[str, Any]:
+    return {"rlm_step": Step(phase="finish", stopped_by=bound)}
+
+
+def _bound(activity: Activity, state: Mapping[str, Any]) -> str | None:
+    """What forbids one more root call: a bound of the budget, or LangGraph's steps running out."""
+    if state.get("rlm_remaining", 10**9) < SPARE_STEPS + 3:
+        return "recursion_limit"
+    bound = activity.account.exhausted("root", activity.turns_used)
+    return bound if bound in (None, "turns") else "budget"
+
+
+async def _next_turn(activity: Activity) -> _Turn:
+    head = activity.chain[-1] if activity.chain else None
+    question = activity.question
+    before = head.lineage if head is not None and head.question == question.number else question.genesis
+    number = 1 if head is None else head.number + 1
+    return _Turn(number, before, await _notes(activity, before, number), activity.run.salt)
+
+
+async def _notes(activity: Activity, before: str, number: int) -> tuple[Note, ...]:
+    """The notes that the turn reads: those recorded for it, or, before its first request, all unread ones."""
+    home, key = activity.home, keys.notes_key(before, number)
+    recorded = await home.read(home.ledger.get, key)
+    if recorded is not None:
+        wanted = set(recorded.body["ids"])
+        return tuple(note for note in activity.notes if note.id in wanted)
+    asked = keys.root_key(before, number, 0, [], activity.run.salt)
+    unread = tuple(await home.read(home.notes.unread, activity.run.id))
+    if not unread or await home.read(home.ledger.get, asked) is not None:
+        return ()
+    run, ids = activity.run.id, [note.id for note in unread]
+    step = StepRecord(key, run, activity.question.number, number, "notes", "", {"ids": ids}, at=time.time())
+    await activity.record(step)
+    await home.commit(home.notes.mark_op(run, ids, number), fence=activity.fence)
+    activity.notes = await home.read(home.notes.list, run)
+    return unread
+
+
+async def _ask(
+    activity: Activity, turn: _Turn, attempt: int, pending: Sequence[tuple[str, str]], config: RunnableConfig
+) -> StepRecord:
+    """Asks the root and records its reply before anyone acts on it."""
+    model = activity.spec.root
+    messages = root_messages(activity, pending)
+    started = time.monotonic()
+    async with activity.slots:
+        metadata = {**(config.get("metadata") or {}), "rlm_role": "root"}
+        asked = RunnableConfig(metadata=metadata, tags=list(config.get("tags") or []))
+        reply = await ask(model, messages, config=asked, executor=sync_only_executor())
+        return await activity.record(_step(activity, turn, attempt, reply, time.monotonic() - started))
+
+
+def _step(activity: Activity, turn: _Turn, attempt: int, reply: AIMessage, seconds: float) -> StepRecord:
+    use = usage_of(reply, activity.spec.root)
+    return StepRecord(
+        key=turn.key(attempt),
+        run=activity.run.id,
+        question=activity.question.number,
+        turn=turn.number,
+        kind="root",
+        role="root",
+        body={"text": text_of(reply), "message": dump(reply)},
+        model=model_name(activity.spec.root),
+        calls=1,
+        input_tokens=use.input_tokens,
+        output_tokens=use.output_tokens,
+        cached_tokens=use.cached_tokens,
+        usd=use.usd,
+        seconds=round(seconds, 3),
+        at=time.time(),
+    )

@@ -1,0 +1,30 @@
+"""sub_agent: performs one chunk of sub-calls, side by side; what each answered goes to the ledger, not to the state."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from rlm_agent.activity import Activity
+from rlm_agent.store.plain import unpack
+from rlm_agent.sub_agents import perform
+
+__all__ = ["sub_agent"]
+
+
+async def sub_agent(activity: Activity, state: Mapping[str, Any], config: RunnableConfig) -> None:
+    """The node. Its input is {"rlm_run", "rlm_turn", "rlm_chunk"}: where the chunk's calls are kept."""
+    await activity.attach_state(state)
+    home = activity.home
+    packed = await home.read(home.blobs.get, state["rlm_chunk"])
+    calls = unpack(packed)
+    async with asyncio.TaskGroup() as group:
+        for index, call in enumerate(calls):
+            group.create_task(_one(activity, index, call, state["rlm_turn"], config))
+
+
+async def _one(activity: Activity, index: int, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
+    await perform(activity, call["key"], call["spec"], turn, config)
+    body = activity.results[call["key"]]
+    activity.emit("sub_agent.finished", index=index, ok=body["ok"], error=body["error"], usage=body["usage"])

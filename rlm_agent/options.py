@@ -1,0 +1,184 @@
+"""From the arguments of `create_rlm_agent` to an `AgentSpec`: every option checked, none accepted in silence."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool, tool
+
+from rlm_agent.errors import ConfigError
+from rlm_agent.models import resolve_model
+from rlm_agent.repl.kernel import Kernel
+from rlm_agent.settings import Budget, Limits
+from rlm_agent.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from rlm_agent.store.home import Home
+
+__all__ = ["home_opener", "resolve_options"]
+
+_RESERVED = frozenset(
+    {
+        "context",
+        "task",
+        "messages",
+        "history",
+        "answer",
+        "llm_batch",
+        "llm",
+        "rlm",
+        "rlm_batch",
+        "show_vars",
+        "np",
+        "numpy",
+        "scipy",
+        "sympy",
+        "ask_human",
+        "llm_query",
+        "llm_query_batched",
+        "rlm_query",
+        "rlm_query_batched",
+        "SHOW_VARS",
+    }
+)
+
+
+def resolve_options(
+    *,
+    model: str | BaseChatModel,
+    tools: Sequence[Any],
+    sub_model: str | BaseChatModel | None,
+    models: Mapping[str, str | BaseChatModel] | None,
+    system_prompt: str | None,
+    repl_functions: Sequence[Callable[..., Any]],
+    sub_middleware: Sequence[Any],
+    response_format: Any,
+    check: Callable[[Any], str | None] | None,
+    budget: Budget,
+    limits: Limits,
+    kernel: str | Callable[[Limits], Kernel],
+    open_home: "Callable[[], Home]",
+    max_depth: int,
+    input_key: str | None,
+    context_schema: type | None,
+    name: str,
+    **later: Any,
+) -> AgentSpec:
+    """Checks all options and makes the models.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    _refuse_later(max_depth=max_depth, **later)
+    _check_name(name, input_key)
+    return AgentSpec(
+        name=name,
+        root=resolve_model(model, role="root"),
+        sub=resolve_model(sub_model if sub_model is not None else model, role="sub"),
+        models={key: resolve_model(value, role="sub") for key, value in (models or {}).items()},
+        tools=_tools(tools),
+        system_prompt=system_prompt or "",
+        repl_functions=_functions(repl_functions),
+        sub_middleware=tuple(sub_middleware),
+        response=_response(response_format),
+        check=check,
+        budget=budget,
+        limits=limits,
+        sub_calls=max_depth > 0,
+        open_home=open_home,
+        kernel=_kernel(kernel, limits),
+        input_key=input_key,
+        context_schema=context_schema,
+    )
+
+
+def _refuse_later(
+    *, max_depth: int, tips: Sequence[str], interrupt_on: Mapping[str, Any] | None, code_via: str
+) -> None:
+    """Options of the contract that this version does not fill are errors, never ignored."""
+    if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 0:
+        raise ConfigError(f"max_depth={max_depth!r}: give 0 (no sub-calls) or 1 (sub-agents).")
+    if max_depth > 1:
+        raise ConfigError(f"max_depth={max_depth}: rlm() children are not in this version; give 0 or 1.")
+    if tips:
+        raise ConfigError("tips=...: named strategies are not in this version; put guidance into system_prompt.")
+    if interrupt_on:
+        raise ConfigError("interrupt_on=...: approvals are not in this version; leave it None.")
+    if code_via not in ("auto", "fences"):
+        raise ConfigError(f"code_via={code_via!r}: the tool-call form is not in this version; give 'auto'.")
+
+
+def _check_name(name: str, input_key: str | None) -> None:
+    if not isinstance(name, str) or not name or any(sign in name for sign in "|:@"):
+        raise ConfigError(f"name={name!r}: give a non-empty name without '|', ':' and '@'.")
+    taken = ("messages", "structured_response", "rlm")
+    if input_key is not None and (not input_key or input_key in taken or input_key.startswith("rlm_")):
+        raise ConfigError(f"input_key={input_key!r}: that key is the agent's own; choose another, or None.")
+
+
+def _tools(given: Sequence[Any]) -> dict[str, BaseTool]:
+    tools: dict[str, BaseTool] = {}
+    for item in given:
+        made = _tool(item)
+        if made.name in tools:
+            raise ConfigError(f"tools: two tools are named {made.name!r}; rename one of them.")
+        tools[made.name] = made
+    return tools
+
+
+def _tool(item: Any) -> BaseTool:
+    if isinstance(item, BaseTool):
+        return item
+    if isinstance(item, str):
+        raise ConfigError(f"tools: the plugin {item!r} cannot be loaded; plugins are not in this version.")
+    if not callable(item):
+        raise ConfigError(f"tools: {item!r} is neither a tool nor a function.")
+    try:
+        made: BaseTool = tool(item)
+        return made
+    except ValueError as error:
+        raise ConfigError(f"tools: {getattr(item, '__name__', item)!r} cannot be a tool: {error}") from error
+
+
+def _functions(given: Sequence[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    functions: dict[str, Callable[..., Any]] = {}
+    for function in given:
+        name = getattr(function, "__name__", "")
+        if not callable(function) or not name.isidentifier():
+            raise ConfigError(f"repl_functions: {function!r} is no named function.")
+        if name in _RESERVED or name in functions:
+            raise ConfigError(f"repl_functions: the name {name!r} is taken in the REPL; rename the function.")
+        functions[name] = function
+    return functions
+
+
+def _response(response_format: Any) -> Any:
+    if response_format is None:
+        return None
+    from rlm_agent.schemas import ResponseFormat
+
+    return ResponseFormat(response_format)
+
+
+def _kernel(kernel: str | Callable[[Limits], Kernel], limits: Limits) -> Kernel:
+    if callable(kernel):
+        return kernel(limits)
+    if kernel != "process":
+        raise ConfigError(f"kernel={kernel!r}: give 'process', or a factory (limits) -> Kernel.")
+    from rlm_agent.repl.process import ProcessKernel
+
+    return ProcessKernel(limits)
+
+
+def home_opener(home: "Home | str | os.PathLike[str] | None") -> "Callable[[], Home]":
+    """A function that gives the home, without touching the disk now."""
+    if home is not None and not isinstance(home, str | os.PathLike):
+        return lambda: home
+
+    def opened() -> "Home":
+        from rlm_agent.store.home import default_home
+
+        return default_home(home)
+
+    return opened

@@ -1,0 +1,272 @@
+"""ProcessKernel: cells run in a process of their own, forked from the zygote, without isolation yet.
+
+A session counts the cell's time only while it waits for the worker, and no coroutine here blocks the loop. Invariant: a
+closed or dead session leaves no process, descriptor or file behind. Messages are checked by `protocol.py`.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from rlm_agent.errors import KernelError
+from rlm_agent.repl.channel import EVENT_LIMIT, MESSAGE_LIMIT, AsyncChannel
+from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, ContextSource, Request, Session, Snapshot
+from rlm_agent.repl.protocol import Asked, parse_event, parse_lost, parse_snapshot
+from rlm_agent.repl.spawner import Spawner, shared_spawner
+from rlm_agent.settings import Limits
+
+__all__ = ["ProcessKernel", "ProcessSession"]
+
+# Seconds after an interrupt until the next one, and from that one to SIGKILL.
+SECOND_INTERRUPT = 2.0
+KILL = 5.0
+# Binding and saving have no limit of the user's; a worker that takes this long hangs.
+CARE_SECONDS = 600.0
+# Requests of other threads are waited for as long as they keep coming, each within QUIET, all within GATHER.
+QUIET = 0.01
+GATHER = 0.1
+
+T = TypeVar("T")
+
+RESTORED = "the namespace of before this cell is restored"
+
+
+class ProcessKernel:
+    """The default kernel.
+
+    Args:
+        limits: `cell_seconds` holds for each cell.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+
+    @property
+    def isolation(self) -> str:
+        """What confines a cell here."""
+        return "none yet"
+
+    async def session(self) -> Session:
+        """Forks a worker.
+
+        Raises:
+            KernelError: no worker could be started.
+        """
+        spawner = shared_spawner()
+        scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="rlm-repl-")
+        mine, theirs = socket.socketpair()
+        try:
+            with theirs:
+                pid = await asyncio.to_thread(spawner.fork, theirs, scratch)
+        except BaseException:
+            mine.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return ProcessSession(spawner, pid, AsyncChannel(mine), scratch, self._limits.cell_seconds)
+
+
+class ProcessSession:
+    """One worker; see `Session` for the methods."""
+
+    def __init__(self, spawner: Spawner, pid: int, channel: AsyncChannel, scratch: str, cell_seconds: float) -> None:
+        self.pid = pid
+        self._spawner = spawner
+        self._channel = channel
+        self._scratch = scratch
+        self._cell_seconds = cell_seconds
+        self._used = 0.0
+        self._end: CellDone | None = None
+        self._receiving: asyncio.Task[Any] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker is there."""
+        return self._end is None and self._closing is None and not self._channel.at_end()
+
+    async def start(self, bindings: Bindings, snapshot: bytes | None) -> tuple[Mapping[str, Any], ...]:
+        """See `Session.start`."""
+        plain = _plain(bindings)
+        message = {"op": "start", "bindings": plain, "snapshot": snapshot}
+        fds = [await asyncio.to_thread(_open, bindings.context)] if bindings.context else []
+        try:
+            return await self._call(message, parse_lost, EVENT_LIMIT, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def execute(
+        self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
+    ) -> CellEvent:
+        """See `Session.execute`."""
+        self._used = 0.0
+        entries = [dict(entry) for entry in history]
+        return await self._go_on({"op": "execute", "code": code, "history": entries, "unready": unready})
+
+    async def answer(self, replies: Mapping[int, Any]) -> CellEvent:
+        """See `Session.answer`."""
+        return await self._go_on({"op": "answer", "replies": [[number, reply] for number, reply in replies.items()]})
+
+    async def snapshot(self) -> Snapshot:
+        """See `Session.snapshot`."""
+        return await self._call({"op": "snapshot"}, parse_snapshot, MESSAGE_LIMIT)
+
+    async def close(self) -> None:
+        """Ends the worker. Harmless twice, and finished even where the caller is cancelled."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._release())
+        await asyncio.shield(self._closing)
+
+    async def _release(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+        self._channel.close()
+        await asyncio.to_thread(self._spawner.reap, self.pid, kill=True)
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+    # Between cells: one message, one reply.
+
+    async def _call(self, message: dict[str, Any], parse: Callable[[Any], T], limit: int, fds: Sequence[int] = ()) -> T:
+        if self._end is not None or self._closing is not None:
+            raise KernelError("The REPL worker is gone; start another session.")
+        try:
+            async with asyncio.timeout(CARE_SECONDS):
+                await self._channel.send(message, fds)
+                return parse(await self._channel.receive(limit))
+        except (OSError, EOFError) as error:
+            why = f"took over {CARE_SECONDS:g} s" if isinstance(error, TimeoutError) else "died"
+            done = await self._died()
+            raise KernelError(f"The REPL worker {why} at {message['op']!r}: {done.error}") from error
+        except KernelError as error:
+            await self._finish(f"The worker was killed: {error}")
+            raise
+
+    # In a cell: events until it ends.
+
+    async def _go_on(self, message: dict[str, Any]) -> CellEvent:
+        if self._end is not None:
+            return self._end
+        if self._closing is not None:
+            return CellDone("", f"The session is closed; {RESTORED}.", "died")
+        try:
+            await self._channel.send(message)
+            return await self._event()
+        except (OSError, EOFError):
+            return await self._died()
+        except KernelError as error:
+            return await self._finish(f"The worker was killed: {error}")
+
+    async def _event(self) -> CellEvent:
+        began = time.monotonic()
+        try:
+            if not await self._within_limit():
+                return await self._killed()
+            event = parse_event(await self._received())
+            if isinstance(event, Asked):
+                return await self._gather(event)
+        finally:
+            self._used += time.monotonic() - began
+        return self._done(event)
+
+    def _done(self, done: CellDone) -> CellDone:
+        error = done.error
+        if done.error_kind == "interrupted":
+            error = f"{error}: stopped after {self._cell_seconds:g} s of running; the variables are kept."
+        return replace(done, error=error, seconds=self._used)
+
+    async def _within_limit(self) -> bool:
+        """Waits for the next message; interrupts the cell when it is late. False: it did not even then come."""
+        self._receive_next()
+        assert self._receiving is not None
+        for patience in (self._cell_seconds - self._used, SECOND_INTERRUPT, KILL):
+            done, _ = await asyncio.wait({self._receiving}, timeout=max(patience, 0))
+            if done:
+                return True
+            if patience is not KILL:
+                await asyncio.to_thread(self._spawner.signal, self.pid, signal.SIGINT)
+        return False
+
+    def _receive_next(self) -> None:
+        # A wait that is given up must not lose half a message: the task lives on until it is used.
+        if self._receiving is None:
+            self._receiving = asyncio.ensure_future(self._channel.receive(EVENT_LIMIT))
+
+    async def _received(self) -> Any:
+        assert self._receiving is not None
+        try:
+            return await self._receiving
+        finally:
+            self._receiving = None
+
+    async def _gather(self, first: Asked) -> CellEvent:
+        """Requests of several threads travel together."""
+        requests: list[Request] = [first.request]
+        last, deadline = first, time.monotonic() + GATHER
+        while last.running and time.monotonic() < deadline:
+            self._receive_next()
+            assert self._receiving is not None
+            done, _ = await asyncio.wait({self._receiving}, timeout=QUIET)
+            if not done:
+                break
+            event = parse_event(await self._received())
+            if isinstance(event, CellDone):
+                # The cell was stopped in the meantime: nobody waits for an answer any more.
+                return self._done(event)
+            last = event
+            requests.append(event.request)
+        return CellPaused(tuple(requests))
+
+    # The end of a worker.
+
+    async def _killed(self) -> CellDone:
+        limit = f"{self._cell_seconds:g} s"
+        why = f"The cell ran longer than {limit}, did not stop when it was interrupted, and its worker was killed"
+        return await self._finish(f"{why}; {RESTORED}.", "killed")
+
+    async def _died(self) -> CellDone:
+        status = await asyncio.to_thread(self._spawner.reap, self.pid, kill=False)
+        return await self._finish(f"The cell ended its worker ({_ending(status)}); {RESTORED}.")
+
+    async def _finish(self, error: str, kind: Any = "died") -> CellDone:
+        self._end = CellDone("", error, kind, seconds=self._used)
+        await self.close()
+        return self._end
+
+
+def _plain(bindings: Bindings) -> dict[str, Any]:
+    source = bindings.context
+    return {
+        "task": bindings.task,
+        "messages": [dict(message) for message in bindings.messages],
+        "history": [dict(entry) for entry in bindings.history],
+        "context": {"kind": source.kind, "index": [list(place) for place in source.index]} if source else None,
+        "functions": list(bindings.functions),
+        "sub_calls": bindings.sub_calls,
+        "seed": bindings.seed,
+        "fresh_answer": bindings.fresh_answer,
+    }
+
+
+def _open(source: ContextSource) -> int:
+    try:
+        return os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(f"The context cannot be opened: {error}") from error
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "how is not known"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        names = {entry.value: entry.name for entry in signal.Signals}
+        return f"signal {number}, {names.get(number, 'unnamed')}"
+    return f"exit code {os.waitstatus_to_exitcode(status)}"

@@ -1,0 +1,128 @@
+"""Protocol: what a worker may say, checked on the host before anything relies on it.
+
+Invariant: whatever a hostile worker sends, the outcome is a value of `kernel.py` or a KernelError.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, get_args
+
+from rlm_agent.errors import KernelError
+from rlm_agent.repl.kernel import CellDone, ErrorKind, Request, Snapshot
+
+__all__ = ["Asked", "parse_done", "parse_event", "parse_lost", "parse_snapshot"]
+
+MOST_CALLS = 100_000
+MOST_VARIABLES = 1_000_000
+T = TypeVar("T")
+
+
+class Asked:
+    """A request, and how many other threads of the cell were running when it was sent."""
+
+    __slots__ = ("request", "running")
+
+    def __init__(self, request: Request, running: int) -> None:
+        self.request = request
+        self.running = running
+
+
+def _field(message: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = message.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise KernelError(f"The REPL worker broke the protocol: {name!r} of {message.get('op')!r:.40} is wrong.")
+    return value
+
+
+def _message(message: Any, *ops: str) -> dict[str, Any]:
+    if not isinstance(message, dict) or message.get("op") not in (*ops, "fault"):
+        raise KernelError(f"The REPL worker broke the protocol: it sent no {' or '.join(ops)}.")
+    if message["op"] == "fault":
+        raise KernelError(f"The REPL worker failed: {_field(message, 'error', str)[:2000]}")
+    return message
+
+
+def parse_event(message: Any) -> Asked | CellDone:
+    """A request, or the end of a cell."""
+    checked = _message(message, "request", "done")
+    return parse_done(checked) if checked["op"] == "done" else _asked(checked)
+
+
+def _asked(message: dict[str, Any]) -> Asked:
+    number, kind = _field(message, "id", int), _field(message, "kind", str)
+    running = _field(message, "running", int)
+    request = _function(number, message) if kind == "function" else _calls(number, kind, message)
+    return Asked(request, running)
+
+
+def _function(number: int, message: dict[str, Any]) -> Request:
+    kwargs = _field(message, "kwargs", dict)
+    if not all(isinstance(key, str) for key in kwargs):
+        raise KernelError("The REPL worker broke the protocol: a keyword is no str.")
+    args = tuple(_field(message, "args", list))
+    return Request(number, "function", name=_field(message, "name", str), args=args, kwargs=kwargs)
+
+
+def _calls(number: int, kind: str, message: dict[str, Any]) -> Request:
+    calls = _field(message, "calls", list)
+    known: dict[str, Literal["llm", "rlm"]] = {"llm": "llm", "rlm": "rlm"}
+    if kind not in known or not 0 < len(calls) <= MOST_CALLS:
+        raise KernelError(f"The REPL worker broke the protocol: a request {kind!r:.20} of {len(calls)} calls.")
+    if not all(isinstance(call, dict) and isinstance(call.get("prompt"), str) for call in calls):
+        raise KernelError("The REPL worker broke the protocol: a call without a prompt.")
+    return Request(number, known[kind], calls=tuple(calls))
+
+
+def parse_done(message: dict[str, Any]) -> CellDone:
+    """The end of a cell; its running time is the host's to fill in."""
+    error, kind = message.get("error"), message.get("error_kind")
+    if (error is not None and not isinstance(error, str)) or kind not in (None, *get_args(ErrorKind)):
+        raise KernelError("The REPL worker broke the protocol: no error it knows.")
+    answer = _field(message, "answer", dict)
+    content = _loaded(_field(answer, "content", str))
+    ready = _field(answer, "ready", bool)
+    return CellDone(_field(message, "output", str), error, kind, answer={"content": content, "ready": ready})
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise KernelError(f"The REPL worker broke the protocol: answer is no JSON ({error!s:.100}).") from error
+
+
+def parse_lost(message: Any) -> tuple[dict[str, str], ...]:
+    """The variables that a restore did not bring back."""
+    return _entries(_message(message, "started"), "lost", _is_loss)
+
+
+def parse_snapshot(message: Any) -> Snapshot:
+    """A namespace as bytes."""
+    checked = _message(message, "snapshot")
+    return Snapshot(
+        _field(checked, "data", bytes),
+        _entries(checked, "variables", _is_variable),
+        _entries(checked, "lost", _is_loss),
+        _field(checked, "seconds", float),
+    )
+
+
+def _entries(message: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
+    entries = _field(message, name, list)
+    if len(entries) > MOST_VARIABLES or not all(map(fits, entries)):
+        raise KernelError(f"The REPL worker broke the protocol: {name!r} is wrong.")
+    return tuple(entries)
+
+
+def _is_loss(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("name", "type", "why"))
+
+
+def _is_variable(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key), str) for key in ("name", "type", "preview"))
+        and isinstance(entry.get("size_bytes"), int)
+        and isinstance(entry.get("lost"), bool)
+        and (entry.get("shape") is None or isinstance(entry["shape"], list))
+    )

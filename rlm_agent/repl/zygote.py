@@ -1,0 +1,121 @@
+"""Zygote: the process that has imported what cells need and forks a worker in milliseconds.
+
+It is started by exec in an environment of its own, so that no secret and no state of the host is in it. Invariants: one
+thread only, no descriptor but its control socket; a worker keeps none but its channel; when the control socket closes
+(the host is gone, however) it kills its workers and ends. Its requests, one reply each:
+
+    fork (with a channel's descriptor) -> pid;  signal (pid, number);  reap (pid) -> wait status
+"""
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from rlm_agent.repl.channel import Channel
+from rlm_agent.repl.lifeline import die_with_parent
+
+__all__ = ["main"]
+
+# A worker whose channel has closed is at its end; one that is not by then gets SIGKILL. Seconds.
+REAP_GRACE = 0.5
+
+
+class Zygote:
+    """The control loop."""
+
+    def __init__(self, control: Channel) -> None:
+        self._control = control
+        self._children: set[int] = set()
+        self._statuses: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Works until the host is gone."""
+        self._control.send({"ready": os.getpid()})
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._control.send(self._handle(self._control.receive()))
+        for child in self._children:
+            _kill(child)
+
+    def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._collect()
+        if message["op"] == "fork":
+            return {"pid": self._fork(message["scratch"])}
+        if message["op"] == "signal":
+            if message["pid"] in self._children:
+                os.kill(message["pid"], message["number"])
+            return {}
+        return {"status": self._reap(message["pid"], message["kill"])}
+
+    def _collect(self) -> None:
+        """Notes the end of workers that nobody asked for yet."""
+        for child in list(self._children):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                self._children.discard(pid)
+                self._statuses[pid] = status
+                # What it started lives in its process group still.
+                _kill_group(pid)
+
+    def _reap(self, pid: int, kill: bool) -> int | None:
+        deadline = time.monotonic() + (0 if kill else REAP_GRACE)
+        while pid in self._children and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self._collect()
+        if pid in self._children:
+            _kill(pid)
+            _, self._statuses[pid] = os.waitpid(pid, 0)
+            self._children.discard(pid)
+        return self._statuses.pop(pid, None)
+
+    def _fork(self, scratch: str) -> int:
+        channel, parent = self._control.fds.pop(), os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(channel, parent, scratch)
+        os.close(channel)
+        self._children.add(pid)
+        return pid
+
+    def _become_worker(self, channel: int, parent: int, scratch: str) -> NoReturn:
+        try:
+            os.setsid()
+            die_with_parent(parent)
+            self._control.socket.detach()
+            os.closerange(3, channel)
+            os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
+            os.environ.update(HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch)
+            os.chdir(scratch)
+            from rlm_agent.repl import worker
+
+            worker.serve(Channel(socket.socket(fileno=channel)))
+        finally:
+            os._exit(1)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _kill(pid: int) -> None:
+    """Kills a worker that is not reaped yet, and what it started; before its setsid it has no group."""
+    _kill_group(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def main(control: int) -> None:
+    """Runs the zygote on an inherited descriptor."""
+    sys.argv = [""]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Imported before the first fork, so that no worker pays for it.
+    from rlm_agent.repl import worker  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    Zygote(Channel(socket.socket(fileno=control))).serve()

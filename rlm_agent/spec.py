@@ -1,0 +1,56 @@
+"""What `create_rlm_agent` was given, checked and resolved: one frozen value that all nodes of an agent share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
+
+from rlm_agent.repl.kernel import Kernel
+from rlm_agent.settings import Budget, Limits
+
+if TYPE_CHECKING:
+    from rlm_agent.schemas import ResponseFormat
+    from rlm_agent.store.home import Home
+
+__all__ = ["AgentSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent.
+
+    Attributes:
+        name: of the graph and of the final message.
+        root: the root model.
+        sub: the sub-agents' model where a slot names none.
+        models: those that a slot may name.
+        tools: the sub-agents' tools, by name.
+        system_prompt: guidance added to the built-in prompt, or "".
+        repl_functions: host functions, by the name that the REPL binds.
+        sub_middleware: LangChain middleware of the sub-agents.
+        response: the checked form of `response_format`.
+        check: (content) -> None or a complaint.
+        sub_calls: False where `max_depth` is 0.
+        open_home: the home, opened on first use.
+        kernel: where cells run.
+    """
+
+    name: str
+    root: BaseChatModel
+    sub: BaseChatModel
+    models: Mapping[str, BaseChatModel]
+    tools: Mapping[str, BaseTool]
+    system_prompt: str
+    repl_functions: Mapping[str, Callable[..., Any]]
+    sub_middleware: tuple[Any, ...]
+    response: "ResponseFormat | None"
+    check: Callable[[Any], str | None] | None
+    budget: Budget
+    limits: Limits
+    sub_calls: bool
+    open_home: "Callable[[], Home]"
+    kernel: Kernel
+    input_key: str | None
+    context_schema: type | None

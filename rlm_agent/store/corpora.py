@@ -1,0 +1,280 @@
+"""Large inputs, each copied into the home once, under the digest of what it holds.
+
+    corpora/<digest>/data     one file of UTF-8 text, all texts one after the other; or msgpack of one value
+    corpora/<digest>/index    msgpack {"version", "kind", "entries": [(name, byte offset, byte length), ...]}
+
+Invariant: the directory of a digest is there whole and synced, or not at all, and is never changed. A handle is plain
+JSON that names a corpus; whoever holds one may read that corpus here and nothing else.
+"""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from rlm_agent.errors import ConfigError, HomeError
+from rlm_agent.repl.kernel import ContextSource
+from rlm_agent.store.database import Database
+from rlm_agent.store.draft import Draft, NotText
+from rlm_agent.store.failures import explained
+from rlm_agent.store.layout import private_file, sync_directory
+from rlm_agent.store.plain import pack, unpack
+from rlm_agent.store.sources import Part, Source, resolve
+from rlm_agent.store.versions import check_version
+
+__all__ = ["RAW_BYTES", "Corpora", "Handle", "is_handle"]
+
+Handle = dict[str, Any]
+
+RAW_BYTES = 10**6
+"""Up to this size a value may be given as it is, without `Corpus.load`."""
+
+_VERSION = 1
+_NAMED = 20
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_KINDS = ("text", "files", "json")
+
+
+def is_handle(value: object) -> bool:
+    """Whether a value is the handle of a corpus, as `Corpus.load` returns it or as plain JSON."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("rlm_corpus"), int)
+        and isinstance(value.get("digest"), str)
+        and bool(_DIGEST.match(value["digest"]))
+        and value.get("kind") in _KINDS
+    )
+
+
+class Corpora:
+    """The corpora of one home.
+
+    Args:
+        database: of the home.
+        peers: the corpora of all homes that are open in this process.
+    """
+
+    def __init__(self, database: Database, peers: Callable[[], Iterable["Corpora"]]) -> None:
+        self._database = database
+        self._peers = peers
+
+    def load(self, source: Any) -> Handle:
+        """Copies a source into the home, see `Corpus.load`.
+
+        Raises:
+            ConfigError: nothing in it can be read as text.
+            HomeError: the home cannot take it.
+        """
+        if is_handle(source):
+            return self.adopt(source)
+        found = resolve(source, self._database.path)
+        with self._draft() as draft:
+            skipped = [*found.left_out, *_fill(draft, found)]
+            if not draft.entries:
+                raise ConfigError(_nothing_message(found, skipped))
+            kind, files = ("text", found.files) if found.lone else ("files", len(draft.entries))
+            return self._keep(draft, kind, files=files, skipped=skipped, name=found.name)
+
+    def put_value(self, value: Any) -> Handle:
+        """Stores a text, list or dict that a caller gave as it is.
+
+        Raises:
+            ConfigError: it is larger than a million bytes, or no plain JSON.
+        """
+        data = _value_bytes(value)
+        if len(data) > RAW_BYTES:
+            raise ConfigError(
+                f"The context has {len(data):,} bytes; above {RAW_BYTES:,} give it as Corpus.load(...), which takes a "
+                "text, a file or a directory of any size."
+            )
+        with self._draft() as draft:
+            draft.add_bytes("", data)
+            draft.chars = len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+            return self._keep(draft, "text" if isinstance(value, str) else "json", files=0, skipped=[], name="value")
+
+    @staticmethod
+    def is_handle(value: object) -> bool:
+        """Whether a value is the handle of a corpus, of this home or another."""
+        return is_handle(value)
+
+    def holds(self, digest: str) -> bool:
+        """Whether this home has a corpus, whole."""
+        return bool(_DIGEST.match(digest)) and self._index(digest) is not None
+
+    def adopt(self, handle: Mapping[str, Any]) -> Handle:
+        """A handle that this home can serve: the same, or that of a copy from another open home.
+
+        Raises:
+            ConfigError: neither this home nor an open one holds it.
+        """
+        if not is_handle(handle):
+            raise ConfigError("This is not the handle of a corpus: make one with Corpus.load(...).")
+        check_version(handle["rlm_corpus"], f"Corpus {handle['digest']}")
+        if self.holds(handle["digest"]):
+            return dict(handle)
+        for peer in self._peers():
+            if peer._database.id == handle.get("home") and peer.holds(handle["digest"]):
+                self._copy(peer._directory(handle["digest"]), handle["digest"])
+                return {**handle, "home": self._database.id}
+        raise ConfigError(
+            f"Corpus {handle['digest']} ({handle.get('name')}) belongs to the home {handle.get('home')}; this home is "
+            f"{self._database.id} ({self._database.path}) and does not hold it. Load it here again with "
+            "Corpus.load(source, home=...), or open the home that holds it in this process."
+        )
+
+    def source(self, handle: Mapping[str, Any]) -> ContextSource:
+        """Where a worker reads a corpus from.
+
+        Raises:
+            HomeError: this home does not hold it, or not all of it.
+        """
+        directory = self._directory(str(handle["digest"]))
+        index = self._index(str(handle["digest"]))
+        if index is None:
+            raise HomeError(
+                f"Corpus {handle['digest']} is missing or damaged in {directory}: load it again, "
+                f"Corpus.load(source, home={str(self._database.path)!r})."
+            )
+        kind = index["kind"]
+        entries = tuple((name, offset, length) for name, offset, length in index["entries"])
+        return ContextSource(kind, directory / "data", entries if kind == "files" else ())
+
+    def _directory(self, digest: str) -> Path:
+        return self._database.path / "corpora" / digest
+
+    def _index(self, digest: str) -> dict[str, Any] | None:
+        """The index of a corpus; None where that or the data is missing or damaged."""
+        directory = self._directory(digest)
+        try:
+            size = (directory / "data").stat().st_size
+            index: dict[str, Any] = unpack((directory / "index").read_bytes())
+            version, whole = index["version"], size == sum(length for _, _, length in index["entries"])
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+            return None
+        check_version(version, f"Corpus {digest}")
+        return index if whole else None
+
+    @contextmanager
+    def _draft(self) -> Iterator[Draft]:
+        """A draft in a directory of its own."""
+        with self._directory_in_tmp() as directory, private_file(directory / "data") as descriptor:
+            yield Draft(directory, descriptor)
+
+    @contextmanager
+    def _directory_in_tmp(self) -> Iterator[Path]:
+        """A new directory that is gone afterwards unless it was renamed."""
+        self._database.open()
+        directory = self._database.tmp / uuid.uuid4().hex
+        with explained(directory):
+            directory.mkdir(mode=0o700)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _keep(self, draft: Draft, kind: str, *, files: int, skipped: list[str], name: str) -> Handle:
+        digest = draft.digest(kind)
+        if not self.holds(digest):
+            index = {"version": _VERSION, "kind": kind, "entries": draft.entries}
+            with explained(draft.directory):
+                os.fsync(draft.descriptor)
+                with private_file(draft.directory / "index") as descriptor:
+                    os.write(descriptor, pack(index))
+                self._install(draft.directory, digest)
+        return {
+            "rlm_corpus": _VERSION,
+            "digest": digest,
+            "kind": kind,
+            "chars": draft.chars,
+            "bytes": draft.size,
+            "files": files,
+            "recoded": draft.recoded,
+            "skipped": skipped[:_NAMED],
+            "skipped_count": len(skipped),
+            "home": self._database.id,
+            "name": name,
+        }
+
+    def _copy(self, origin: Path, digest: str) -> None:
+        with self._directory_in_tmp() as directory, explained(directory):
+            for name in ("data", "index"):
+                with (
+                    private_file(directory / name) as descriptor,
+                    open(descriptor, "wb", closefd=False) as copy,
+                    open(origin / name, "rb") as file,
+                ):
+                    shutil.copyfileobj(file, copy)
+            self._install(directory, digest)
+
+    def _install(self, directory: Path, digest: str) -> None:
+        """Renames a finished directory to its digest; a damaged one that stands there gives way."""
+        target = self._directory(digest)
+        sync_directory(directory)
+        if target.exists() and not self.holds(digest):
+            target.rename(self._database.tmp / uuid.uuid4().hex)
+        try:
+            directory.rename(target)
+        except OSError:
+            if not self.holds(digest):  # otherwise another process was first, with the same content
+                raise
+        sync_directory(target.parent)
+
+
+def _fill(draft: Draft, found: Source) -> Iterator[str]:
+    """Adds all parts to a draft; yields the names of those that are no text or cannot be read."""
+    for part in found.parts:
+        try:
+            _add(draft, part)
+        except NotText:
+            if found.lone:
+                raise ConfigError(f"{part.where} is binary, not text: convert it to text first.") from None
+            yield part.name
+        except OSError as error:
+            if found.lone:
+                raise ConfigError(f"{part.where} cannot be read: {error.strerror or error}.") from error
+            yield part.name
+
+
+def _add(draft: Draft, part: Part) -> None:
+    if isinstance(part.content, str):
+        draft.add_text(part.name, part.content)
+    else:
+        draft.add_stream(part.name, part.content)
+
+
+def _nothing_message(found: Source, skipped: list[str]) -> str:
+    if not skipped:
+        return f"{found.where}: the directory holds no file. Give one with text files in it."
+    names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+    return f"{found.where}: none of its {len(skipped)} files is readable text ({names}). Give text files."
+
+
+def _value_bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    if not isinstance(value, list | dict):
+        raise ConfigError(
+            f"The context is a {type(value).__name__}: give a str, list or dict, or Corpus.load(...); "
+            "where the state key means something else, set input_key to another name or None."
+        )
+    try:
+        json.dumps(value)
+        packed: bytes = msgpack.packb(_string_keys(value), unicode_errors="replace")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigError(f"The context is no plain JSON ({error}): convert it, or give it as text.") from error
+    return packed
+
+
+def _string_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"the key {wrong[0]!r} is no str")
+        return {key: _string_keys(item) for key, item in value.items()}
+    return [_string_keys(item) for item in value] if isinstance(value, list | tuple) else value

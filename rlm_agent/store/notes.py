@@ -1,0 +1,73 @@
+"""Notes: what a person tells a run while it works; the root reads them at its next turn.
+
+Invariant: a note is never changed; the turn that reads it is set once.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+from rlm_agent.store.database import Database
+from rlm_agent.store.writer import Op
+
+__all__ = ["Note", "Notes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note. `turn` is the number of the turn that reads it, None until one does."""
+
+    id: int
+    run: str
+    text: str
+    at: float
+    turn: int | None
+
+
+_NoteList = list[Note]  # `list` is a method below
+
+
+class Notes:
+    """The notes of one home."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, run: str, text: str, message_id: str | None = None) -> int:
+        """Records a note and returns its id. The same message of a run is one note, however often it is sent."""
+
+        def op(connection: Connection) -> int:
+            connection.execute(
+                "INSERT OR IGNORE INTO notes (run, text, message_id, at) VALUES (?, ?, ?, ?)",
+                (run, text, message_id, time.time()),
+            )
+            query = "SELECT MAX(id) FROM notes WHERE run = ? AND message_id IS ?"
+            id: int = connection.execute(query, (run, message_id)).fetchone()[0]
+            return id
+
+        return await self._database.commit(op)
+
+    def list(self, run: str) -> _NoteList:
+        """All notes of a run, the first one first."""
+        return self._select("WHERE run = ?", run)
+
+    def unread(self, run: str) -> _NoteList:
+        """The notes that no turn has read yet, the first one first."""
+        return self._select("WHERE run = ? AND turn IS NULL", run)
+
+    def mark_op(self, run: str, ids: Iterable[int], turn: int) -> Op[None]:
+        """Marks notes as read by a turn; those that another turn read stay with that."""
+        rows = [(turn, run, id) for id in ids]
+
+        def op(connection: Connection) -> None:
+            connection.executemany("UPDATE notes SET turn = ? WHERE run = ? AND id = ? AND turn IS NULL", rows)
+
+        return op
+
+    def _select(self, where: str, run: str) -> _NoteList:
+        with self._database.reading() as connection:
+            return [
+                Note(*row)
+                for row in connection.execute(f"SELECT id, run, text, at, turn FROM notes {where} ORDER BY id", (run,))
+            ]

@@ -1,0 +1,93 @@
+"""The tables of the home, and how an older home comes to have them.
+
+Invariant: a migration, once released, is never edited; a change of the tables is a new function at the end.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from rlm_agent.errors import StateVersionError
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+_TABLES = (
+    """CREATE TABLE runs (
+        id TEXT PRIMARY KEY, thread TEXT, path TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL,
+        salt TEXT NOT NULL, version INTEGER NOT NULL, head TEXT, active REAL NOT NULL)""",
+    "CREATE INDEX runs_by_place ON runs (thread, path, name, created)",
+    "CREATE INDEX runs_by_activity ON runs (active)",
+    """CREATE TABLE questions (
+        run TEXT NOT NULL, number INTEGER NOT NULL, find_key TEXT, status TEXT NOT NULL, stopped_by TEXT,
+        active_seconds REAL NOT NULL, created REAL NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+        result BLOB, PRIMARY KEY (run, number))""",
+    "CREATE INDEX questions_by_find_key ON questions (find_key)",
+    """CREATE TABLE turns (
+        id TEXT PRIMARY KEY, run TEXT NOT NULL, number INTEGER NOT NULL, parent TEXT, lineage_before TEXT NOT NULL,
+        lineage TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX turns_by_lineage ON turns (run, lineage)",
+    "CREATE INDEX turns_by_lineage_before ON turns (run, lineage_before)",
+    "CREATE INDEX turns_by_number ON turns (run, number)",
+    """CREATE TABLE refs (
+        run TEXT NOT NULL, path TEXT NOT NULL, turn TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (run, path, turn))""",
+    """CREATE TABLE steps (
+        key TEXT PRIMARY KEY, run TEXT NOT NULL, question INTEGER NOT NULL, turn INTEGER NOT NULL,
+        kind TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL, calls INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, usd REAL,
+        seconds REAL NOT NULL, at REAL NOT NULL, version INTEGER NOT NULL, body BLOB, body_ref TEXT)""",
+    "CREATE INDEX steps_by_turn ON steps (run, question, turn)",
+    """CREATE TABLE notes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, text TEXT NOT NULL, message_id TEXT,
+        at REAL NOT NULL, turn INTEGER)""",
+    "CREATE INDEX notes_by_run ON notes (run, turn)",
+    "CREATE UNIQUE INDEX notes_by_message ON notes (run, message_id)",
+    """CREATE TABLE leases (
+        run TEXT PRIMARY KEY, token INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL,
+        pid INTEGER NOT NULL, started TEXT NOT NULL, since REAL NOT NULL, expires REAL NOT NULL)""",
+    "CREATE TABLE blobs (key TEXT PRIMARY KEY, data BLOB NOT NULL)",
+)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+
+
+def migrate(connection: sqlite3.Connection, file: Path) -> None:
+    """Brings the tables up to date, in one transaction.
+
+    Raises:
+        StateVersionError: a newer version of this package wrote the file.
+    """
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _run_missing(connection, file)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _run_missing(connection: sqlite3.Connection, file: Path) -> None:
+    version = _version(connection)
+    if version > len(MIGRATIONS):
+        raise StateVersionError(
+            f"{file} has schema version {version}, this version of langgraph-rlm knows up to {len(MIGRATIONS)}: "
+            "upgrade langgraph-rlm (pip install -U langgraph-rlm)."
+        )
+    connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value)")
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (len(MIGRATIONS),))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        return 0
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return int(row[0]) if row else 0

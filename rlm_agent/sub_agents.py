@@ -1,0 +1,154 @@
+"""One sub-call, performed: a plain call goes straight to the model, one with tools is a `create_agent` of its own.
+
+Invariant: a failure is a slot with `ok=False`, never an exception; a slot's outcome is recorded before anyone sees it,
+and a call keeps its place among the run's concurrent calls until the fsync that covers its record.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
+
+from rlm_agent.activity import Activity
+from rlm_agent.bridge import sync_only_executor
+from rlm_agent.budget import ModelUse
+from rlm_agent.errors import HomeError, RLMError
+from rlm_agent.models import ask, model_name, text_of, usage_of
+from rlm_agent.prompts import render
+from rlm_agent.schemas import parse_json, validate
+from rlm_agent.store.records import StepRecord
+from rlm_agent.sub_calls import failed_slot
+
+__all__ = ["SubCall", "perform", "silent"]
+
+
+class SubCall:
+    """One slot while it is worked on."""
+
+    def __init__(self, activity: Activity, key: str, spec: Mapping[str, Any], turn: int) -> None:
+        self.activity, self.key, self.spec, self.turn = activity, key, spec, turn
+        name = spec.get("model")
+        agent = activity.spec
+        self.model: BaseChatModel = agent.sub if name is None else agent.models[name]
+        names = agent.tools if spec.get("tools") is None else spec["tools"]
+        self.tools = [agent.tools[tool] for tool in names]
+
+    @property
+    def seconds(self) -> float:
+        """The call's time limit."""
+        return float(min(self.spec.get("timeout") or self.activity.spec.limits.sub_seconds, 24 * 3600))
+
+    @property
+    def max_turns(self) -> int:
+        """Model turns it may take."""
+        limit = self.activity.spec.limits.sub_turns
+        return int(min(self.spec.get("max_turns") or limit, limit))
+
+    def messages(self) -> list[BaseMessage]:
+        """What the sub-agent sees: its prompt, and a system text where the cell gave one or asked for a schema."""
+        system = [self.spec["system"]] if self.spec.get("system") else []
+        if self.spec.get("schema") is not None:
+            system.append(render("schema", schema=json.dumps(self.spec["schema"], ensure_ascii=False)))
+        head: list[BaseMessage] = [SystemMessage("\n\n".join(system))] if system else []
+        return [*head, HumanMessage(self.spec["prompt"])]
+
+    def step(self, kind: Any, body: dict[str, Any], key: str | None = None) -> StepRecord:
+        """A ledger row of this slot that costs nothing."""
+        run, question = self.activity.run.id, self.activity.question.number
+        return StepRecord(key or self.key, run, question, self.turn, kind, "", body, at=time.time())
+
+    def paid(self, step: StepRecord, reply: AIMessage, seconds: float) -> StepRecord:
+        """The row with the model call's tokens and cost on the sub-agents' account."""
+        use = usage_of(reply, self.model)
+        return replace(
+            step,
+            role="sub",
+            model=model_name(self.model),
+            calls=1,
+            input_tokens=use.input_tokens,
+            output_tokens=use.output_tokens,
+            cached_tokens=use.cached_tokens,
+            usd=use.usd,
+            seconds=round(seconds, 3),
+        )
+
+    def slot(self, text: str, usage: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+        """The slot of a reply: checked against the schema where one was given."""
+        name = model_name(self.model)
+        slot = {**failed_slot("", model=name, seconds=seconds), "text": text, "ok": True, "error": None, "usage": usage}
+        schema = self.spec.get("schema")
+        if schema is None:
+            return slot
+        try:
+            slot["data"] = parse_json(text)
+        except ValueError as error:
+            return {**slot, "ok": False, "error": f"the reply holds no JSON: {error}"}
+        complaints = validate(slot["data"], schema)
+        return {**slot, "ok": not complaints, "error": "; ".join(complaints) or None}
+
+
+async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
+    """Performs one slot unless it is recorded, and leaves its body in `activity.results`.
+
+    Raises:
+        HomeError: the outcome could not be recorded; nothing after it may be trusted.
+    """
+    home = activity.home
+    stored = await home.read(home.ledger.get, key)
+    if stored is None:
+        stored = await _perform_new(SubCall(activity, key, spec, turn), config)
+    activity.results[key] = stored.body
+
+
+async def _perform_new(call: SubCall, config: RunnableConfig) -> StepRecord:
+    gate = call.activity.agents if call.tools else call.activity.slots
+    async with gate:
+        started = time.monotonic()
+        if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
+            step = call.step("slot", failed_slot(f"not sent: the budget's {bound} is used up"))
+        else:
+            step = await _outcome(call, config, started)
+        return await call.activity.record(step)
+
+
+async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
+    try:
+        async with asyncio.timeout(call.seconds):
+            return await (_with_tools(call, config, started) if call.tools else _plain(call, config, started))
+    except TimeoutError:
+        problem = f"no answer within {call.seconds:g} s"
+    except HomeError:
+        raise
+    except RLMError as error:
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a provider, a tool or a middleware raises costs this slot only
+        problem = f"{type(error).__name__}: {error}"
+    name = model_name(call.model)
+    return call.step("slot", failed_slot(problem, model=name, seconds=time.monotonic() - started))
+
+
+async def _plain(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
+    reply = await ask(call.model, call.messages(), config=silent(config), executor=sync_only_executor())
+    seconds = time.monotonic() - started
+    step, use = call.paid(call.step("slot", {}), reply, seconds), ModelUse()
+    use.add(step)
+    return replace(step, body=call.slot(text_of(reply), use.plain(), seconds))
+
+
+async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
+    from rlm_agent.tool_agent import run_tool_agent  # create_agent is imported only by agents that have tools
+
+    text, usage = await run_tool_agent(call, silent(config))
+    return call.step("slot", call.slot(text, usage, time.monotonic() - started))
+
+
+def silent(config: RunnableConfig) -> RunnableConfig:
+    """The node's callbacks, with the sub-agent's tokens kept out of the stream."""
+    metadata = {**(config.get("metadata") or {}), "rlm_role": "sub"}
+    return RunnableConfig(tags=[*(config.get("tags") or []), "nostream"], metadata=metadata)

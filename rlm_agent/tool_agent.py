@@ -1,0 +1,174 @@
+"""A sub-agent with tools: `langchain.agents.create_agent`, its model and tool steps in the ledger by one middleware.
+
+Invariant: each model reply and each tool result is recorded before the agent goes on, so that an agent killed in the
+middle is resumed by running it again from its prompt: recorded steps are answered from the ledger.
+"""
+
+import contextvars
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import get_runtime
+from langgraph.types import Command
+
+from rlm_agent import keys
+from rlm_agent.budget import ModelUse
+from rlm_agent.errors import RLMError, ToolError
+from rlm_agent.messages import dump, load
+from rlm_agent.models import text_of
+from rlm_agent.prompts import render
+from rlm_agent.store.records import StepRecord
+
+if TYPE_CHECKING:
+    from rlm_agent.sub_agents import SubCall
+
+__all__ = ["run_tool_agent"]
+
+_current: contextvars.ContextVar["_Steps"] = contextvars.ContextVar("rlm_sub_agent_steps")
+
+
+class _Steps:
+    """The steps of one sub-agent: numbered, recalled, recorded, summed."""
+
+    def __init__(self, call: "SubCall") -> None:
+        self.call = call
+        self.turns = 0
+        self.usage = ModelUse()
+        self._seen: dict[str, int] = {}
+
+    def key(self, kind: str, step_input: Any) -> str:
+        """The key of a step; identical ones are counted."""
+        content = keys.digest(kind, step_input)
+        k = self._seen.get(content, 0)
+        self._seen[content] = k + 1
+        return keys.inner_key(self.call.key, kind, content, k)
+
+    async def recall(self, key: str) -> StepRecord | None:
+        """The recorded step of a key; its tokens are the slot's, too."""
+        home = self.call.activity.home
+        step = await home.read(home.ledger.get, key)
+        if step is not None:
+            self.usage.add(step)
+        return step
+
+    async def record(self, step: StepRecord) -> None:
+        """Records a step; its tokens are the slot's, too."""
+        self.usage.add(await self.call.activity.record(step))
+
+
+class LedgerMiddleware(AgentMiddleware[Any, Any]):
+    """Answers model and tool steps from the ledger, or lets them happen and records them."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """One model turn of the sub-agent."""
+        steps = _current.get()
+        key = steps.key("model", [_plain(message) for message in request.messages])
+        steps.turns += 1
+        if (known := await steps.recall(key)) is not None:
+            return ModelResponse(result=[load(known.body["message"])])
+        return await _ask_model(steps, key, request, handler)
+
+    async def awrap_tool_call(
+        self, request: Any, handler: Callable[[Any], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """One tool call of the sub-agent; a tool that fails is a message that says so."""
+        steps, call = _current.get(), request.tool_call
+        key = steps.key("tool", {"name": call["name"], "args": call["args"], "id": call["id"]})
+        if (known := await steps.recall(key)) is not None:
+            return load(known.body["message"])  # type: ignore[no-any-return]
+        message = await _run_tool(request, handler)
+        await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
+        return message
+
+
+async def _ask_model(
+    steps: _Steps, key: str, request: ModelRequest[Any], handler: Callable[[Any], Awaitable[ModelResponse[Any]]]
+) -> ModelResponse[Any]:
+    call = steps.call
+    if steps.turns >= call.max_turns:
+        request = request.override(tools=[], messages=[*request.messages, HumanMessage(render("last_turn"))])
+    async with call.activity.slots:
+        if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
+            raise ToolError(f"not sent: the budget's {bound} is used up")
+        started = time.monotonic()
+        response = await handler(request)
+        reply = next(message for message in response.result if isinstance(message, AIMessage))
+        if steps.turns >= call.max_turns:
+            reply = reply.model_copy(update={"tool_calls": [], "invalid_tool_calls": []})
+        step = call.step("model", {"message": dump(reply)}, key)
+        await steps.record(call.paid(step, reply, time.monotonic() - started))
+    return ModelResponse(result=[reply])
+
+
+async def _run_tool(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
+    call = request.tool_call
+    try:
+        result = await handler(request)
+    except GraphBubbleUp as error:
+        raise ToolError(
+            f"the tool {call['name']!r} called interrupt(), which a sub-agent cannot pass on; "
+            "ask for approval with create_rlm_agent(interrupt_on=...) instead"
+        ) from error
+    except RLMError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a failing tool is for the sub-agent to read, never the end of its slot
+        return _tool_error(call, f"{type(error).__name__}: {error}")
+    if not isinstance(result, ToolMessage):
+        return _tool_error(call, "the tool returned a Command; tools of sub-agents return values")
+    return result.model_copy(update={"artifact": _json_or_none(result.artifact)})
+
+
+def _tool_error(call: Any, text: str) -> ToolMessage:
+    return ToolMessage(content=f"Error: {text}", tool_call_id=call["id"], name=call["name"], status="error")
+
+
+def _json_or_none(value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return None
+
+
+def _plain(message: BaseMessage) -> Any:
+    """What of a message is input to the next step: no ids of ours, no usage."""
+    calls = [(c["name"], c["args"]) for c in getattr(message, "tool_calls", None) or []]
+    return [message.type, message.content, calls, getattr(message, "tool_call_id", None)]
+
+
+async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+    """Runs one sub-agent to its end. Returns the text of its last reply and its usage."""
+    steps, agent = _Steps(call), _agent(call)
+    context = get_runtime().context
+    given: Any = {"messages": call.messages()}
+    config["recursion_limit"] = 10 * call.max_turns + 20
+    token = _current.set(steps)
+    try:
+        out = await agent.ainvoke(given, config, context=context)
+    finally:
+        _current.reset(token)
+    return text_of(out["messages"][-1]), steps.usage.plain()
+
+
+def _agent(call: "SubCall") -> Any:
+    """The compiled agent of this model and these tools: compiling takes longer than running it."""
+    activity = call.activity
+    key = (call.spec.get("model"), tuple(tool.name for tool in call.tools))
+    if key not in activity.tool_agents:
+        activity.tool_agents[key] = create_agent(
+            call.model,
+            call.tools,
+            middleware=[LedgerMiddleware(), *activity.spec.sub_middleware],
+            context_schema=activity.spec.context_schema,
+            checkpointer=False,
+            name="sub_agent",
+        )
+    return activity.tool_agents[key]

@@ -1,0 +1,91 @@
+"""A run killed in a batch ends, in another process, as the undisturbed one does; nothing is paid twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_agent import Home
+from rlm_agent.testing import read_calls
+
+SCENARIO = Path(__file__).with_name("scenario.py")
+EXPECTED = [210, 3, 100, 40, "961", False, False, sum(i * i for i in range(40))]
+
+
+def start(home: Path, log: Path, durability: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(SCENARIO), str(home), str(log), durability]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home.parent, env=os.environ.copy())
+
+
+def replies(log: Path, model: str) -> int:
+    return sum(call.model == model for call in read_calls(log, "reply"))
+
+
+def kill_in_batch(home: Path, log: Path, durability: str, after: int, extra: float) -> None:
+    """Kills the first process once `after` sub-calls were answered, `extra` seconds later."""
+    process = start(home, log, durability)
+    deadline = time.monotonic() + 60
+    while replies(log, "sub") < after:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    time.sleep(extra)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "a kill counts only if the process died of it"
+    process.communicate()
+
+
+def recorded(home: Path) -> Counter[str]:
+    with Home(home) as opened:
+        (run,) = opened.runs.list("crash")
+        return Counter(kind=opened.ledger.count(run.id, "slot"), root=opened.ledger.count(run.id, "root"))
+
+
+def resume(home: Path, log: Path, durability: str) -> dict[str, Any]:
+    process = start(home, log, durability)
+    out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0
+    return dict(json.loads(out))
+
+
+def check(tmp_path: Path, durability: str, after: int, extra: float) -> None:
+    home, log = tmp_path / "crash-home", tmp_path / "calls.jsonl"
+    kill_in_batch(home, log, durability, after, extra)
+    before = recorded(home)
+    asked_before = len(read_calls(log, "start"))
+    out = resume(home, log, durability)
+    assert out["content"] == EXPECTED
+    assert out["ready"] is True
+    again = read_calls(log, "start")[asked_before:]
+    asked = Counter(call.model for call in again)
+    assert asked["sub"] == 40 - before["kind"], "a recorded sub-agent reply was asked again"
+    assert asked["root"] == 3 - before["root"], "a recorded root reply was asked again"
+    assert out["usage"]["sub"]["calls"] == 40
+    assert out["usage"]["root"]["calls"] == 3
+
+
+def test_an_undisturbed_run_gives_the_expected_answer(tmp_path: Path) -> None:
+    out = resume(tmp_path / "crash-home", tmp_path / "calls.jsonl", "async")
+    assert out["content"] == EXPECTED
+    assert out["turns"] == 3
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_killed_in_the_batch(durability: str, tmp_path: Path) -> None:
+    check(tmp_path, durability, after=33, extra=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_killed_at_ten_instants(durability: str, seed: int, tmp_path: Path) -> None:
+    draw = random.Random(f"{durability}-{seed}")
+    check(tmp_path, durability, after=draw.randrange(1, 40), extra=draw.random() * 0.02)

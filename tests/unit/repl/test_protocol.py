@@ -1,0 +1,94 @@
+"""Whatever a hostile worker says is a value or a KernelError."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_agent.errors import KernelError
+from rlm_agent.repl.kernel import CellDone
+from rlm_agent.repl.protocol import Asked, parse_event, parse_lost, parse_snapshot
+
+ANSWER = {"content": '"답"', "ready": True}
+DONE = {"op": "done", "output": "x", "error": None, "error_kind": None, "answer": ANSWER}
+ASK = {"op": "request", "id": 1, "kind": "llm", "running": 0, "calls": [{"prompt": "p"}]}
+CALL = {"op": "request", "id": 1, "kind": "function", "running": 0, "name": "f", "args": [1], "kwargs": {"k": 2}}
+LOSS = {"name": "n", "type": "t", "why": "w"}
+VARIABLE = {"name": "n", "type": "t", "size_bytes": 1, "shape": None, "preview": "p", "lost": False}
+SNAPSHOT = {"op": "snapshot", "data": b"", "variables": [VARIABLE], "lost": [LOSS], "seconds": 0.1}
+
+
+def test_what_a_good_worker_says() -> None:
+    done = parse_event(DONE)
+    assert isinstance(done, CellDone)
+    assert done.answer == {"content": "답", "ready": True}
+    asked, call = parse_event(ASK), parse_event(CALL)
+    assert isinstance(asked, Asked)
+    assert asked.request.calls == ({"prompt": "p"},)
+    assert isinstance(call, Asked)
+    assert (call.request.name, call.request.args, call.request.kwargs) == ("f", (1,), {"k": 2})
+    assert parse_lost({"op": "started", "lost": [LOSS]}) == (LOSS,)
+    assert parse_snapshot(SNAPSHOT).variables == (VARIABLE,)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        7,
+        {},
+        {"op": ["done"]},
+        {"op": "started"},
+        {**DONE, "output": 1},
+        {**DONE, "error": 1},
+        {**DONE, "error_kind": "bored"},
+        {**DONE, "error_kind": []},
+        {**DONE, "answer": None},
+        {**DONE, "answer": {"content": "{", "ready": True}},
+        {**DONE, "answer": {"content": "[" * 100_000, "ready": True}},
+        {**DONE, "answer": {"content": "1", "ready": 1}},
+        {**ASK, "id": "1"},
+        {**ASK, "id": True},
+        {**ASK, "kind": "exec"},
+        {**ASK, "calls": []},
+        {**ASK, "calls": [{"prompt": 1}]},
+        {**ASK, "calls": [None]},
+        {**ASK, "calls": [{"prompt": ""}] * 100_001},
+        {**CALL, "args": None},
+        {**CALL, "kwargs": {1: 2}},
+        {**CALL, "name": None},
+        {"op": "fault", "error": 1},
+        {"op": "fault", "error": "깨짐"},
+    ],
+)
+def test_nonsense_in_a_cell_is_a_kernel_error(message: Any) -> None:
+    with pytest.raises(KernelError):
+        parse_event(message)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": "x"}, {"seconds": "1"}, {"lost": [{}]}, {"lost": {}}, {"variables": [{**VARIABLE, "shape": 3}]}],
+)
+def test_nonsense_in_a_snapshot_is_a_kernel_error(change: dict[str, Any]) -> None:
+    with pytest.raises(KernelError):
+        parse_snapshot({**SNAPSHOT, **change})
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    base=st.sampled_from([DONE, ASK, CALL, SNAPSHOT]), key=st.sampled_from(sorted({*DONE, *ASK, *CALL})), value=PLAIN
+)
+def test_any_value_in_any_field_is_survived(base: dict[str, Any], key: str, value: Any) -> None:
+    for parse in (parse_event, parse_snapshot, parse_lost):
+        try:
+            parse({**base, key: value})
+        except KernelError:
+            continue
