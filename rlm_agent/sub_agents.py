@@ -51,8 +51,10 @@ class SubCall:
         return int(min(self.spec.get("max_turns") or limit, limit))
 
     def messages(self) -> list[BaseMessage]:
-        """What the sub-agent sees: its prompt, and a system text where the cell gave one or asked for a schema."""
+        """What the sub-agent sees: its prompt, and a system text where it was given one, tools or a schema."""
         system = [self.spec["system"]] if self.spec.get("system") else []
+        if self.tools and not system:
+            system.append(render("sub_agent", sub_turns=self.max_turns))
         if self.spec.get("schema") is not None:
             system.append(render("schema", schema=json.dumps(self.spec["schema"], ensure_ascii=False)))
         head: list[BaseMessage] = [SystemMessage("\n\n".join(system))] if system else []

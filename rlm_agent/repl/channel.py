@@ -26,15 +26,15 @@ MORE = 1 << 31
 HEADER = struct.Struct(">I")
 
 
-def pack(message: Any) -> bytes:
+def pack(message: Any, limit: int = MESSAGE_LIMIT) -> bytes:
     """Bytes of plain data. Half surrogate pairs, which UTF-8 cannot hold, are written as escapes.
 
     Raises:
         TypeError, ValueError, OverflowError: the message holds something that is no plain data or is too large.
     """
     packed: bytes = msgpack.packb(message, unicode_errors="backslashreplace")
-    if len(packed) > MESSAGE_LIMIT:
-        raise ValueError(f"{len(packed)} bytes are more than a message can hold ({MESSAGE_LIMIT}).")
+    if len(packed) > limit:
+        raise ValueError(f"{len(packed)} bytes are more than a message can hold ({limit})")
     return packed
 
 
@@ -88,7 +88,10 @@ class Channel:
 
     def send(self, message: Any, fds: Sequence[int] = ()) -> None:
         """Sends a message whole; see `pack` for what it raises before a byte is out."""
-        payload = pack(message)
+        self.send_packed(pack(message), fds)
+
+    def send_packed(self, payload: bytes, fds: Sequence[int] = ()) -> None:
+        """Sends what `pack` made."""
         with self._sending:
             for header, body in frames(payload):
                 if fds:

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import xxhash
 
-__all__ = ["Context", "plain_digest"]
+__all__ = ["Context"]
 
 # Shorter strings may be shared with unrelated code, and are cheap to copy.
 SHORTEST_REFERENCE = 1024
@@ -20,7 +20,7 @@ SHORTEST_REFERENCE = 1024
 MOST_REFERENCES = 20_000
 
 
-def plain_digest(value: Any) -> bytes | None:
+def _digest(value: Any) -> bytes | None:
     """Digest of plain data; None when the value is none (any more)."""
     try:
         packed = msgpack.packb(value, unicode_errors="surrogatepass")
@@ -41,7 +41,7 @@ class Context:
         self.value = value
         self.fingerprint = fingerprint
         self._files = dict(value) if fingerprint.startswith("files") else {}
-        self._digest = plain_digest(value) if fingerprint.startswith("json") else None
+        self._digest = _digest(value) if fingerprint.startswith("json") else None
 
     @classmethod
     def nothing(cls) -> "Context":
@@ -77,7 +77,7 @@ class Context:
         if self.fingerprint.startswith("files"):
             now = self.value
             return list(now) != list(self._files) or any(now[name] is not text for name, text in self._files.items())
-        return self._digest is not None and plain_digest(self.value) != self._digest
+        return self._digest is not None and _digest(self.value) != self._digest
 
     def references(self) -> dict[str, Any]:
         """Objects that a snapshot may name instead of holding, by their place in the input."""

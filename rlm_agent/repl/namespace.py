@@ -16,9 +16,10 @@ import scipy
 import sympy
 
 from rlm_agent.repl import subcalls
-from rlm_agent.repl.context import Context, plain_digest
+from rlm_agent.repl.context import Context
 from rlm_agent.repl.lost import Lost
 from rlm_agent.repl.variables import Table, table
+from rlm_agent.repl.watched import Watched
 
 __all__ = ["Namespace"]
 
@@ -41,7 +42,7 @@ class Namespace:
         self.globals["__builtins__"] = builtins
         self._ask = ask
         self._bound: dict[str, Any] = {}
-        self._digests: dict[str, bytes | None] = {}
+        self._watched: dict[str, Watched] = {}
         self._context = Context.nothing()
         self._fresh = True
 
@@ -68,7 +69,7 @@ class Namespace:
             self._bound |= subcalls.sub_call_functions(self._ask)
         self._bound |= {alias: self._bound[name] for alias, name in subcalls.ALIASES.items() if name in self._bound}
         self._bound |= {name: subcalls.host_function(name, self._ask) for name in given["functions"]}
-        self._digests = {name: plain_digest(self._bound[name]) for name in ("messages", "history")}
+        self._watched = {name: Watched(self._bound[name]) for name in ("messages", "history")}
         self.globals.update(self._bound)
 
     def _show_vars(self) -> Callable[[], Table]:
@@ -80,11 +81,7 @@ class Namespace:
 
     def begin(self, history: list[Any], unready: bool) -> None:
         """Before a cell: new entries of `history`, and `ready` off where a complaint was read."""
-        mine = self._bound["history"]
-        unchanged = not self._changed("history")
-        mine.extend(history)
-        if unchanged:
-            self._digests["history"] = plain_digest(mine)
+        self._watched["history"].extend(history)
         answer = self.globals.get("answer")
         if unready and isinstance(answer, dict):
             answer["ready"] = False
@@ -107,7 +104,7 @@ class Namespace:
         """Whether the cell changed a host-bound value in place."""
         if name == "context":
             return self._context.changed()
-        return name in self._digests and plain_digest(self._bound[name]) != self._digests[name]
+        return name in self._watched and self._watched[name].changed()
 
     def variables(self) -> dict[str, Any]:
         """All that the cells made: new names, and host-bound names with a value of their own."""
@@ -145,7 +142,13 @@ class Namespace:
     def extra(self) -> dict[str, Any]:
         """What a snapshot keeps beside the variables."""
         deleted = [name for name in self._bound if name not in self.globals]
-        return {"fingerprint": self._context.fingerprint, "deleted": deleted}
+        history = self._watched["history"]
+        edited = self.globals.get("history") is history.entries and history.changed()
+        return {
+            "fingerprint": self._context.fingerprint,
+            "deleted": deleted,
+            "history": history.count if edited else None,
+        }
 
     def settle(self, extra: Mapping[str, Any]) -> None:
         """After a restore: the host's word where it is newer, the cell's where it is not."""
@@ -157,6 +160,15 @@ class Namespace:
         for name in extra["deleted"]:
             if name not in stale:
                 self.globals.pop(name, None)
+        if extra["history"] is not None and "history" not in stale:
+            self._adopt_history(extra["history"])
+
+    def _adopt_history(self, count: int) -> None:
+        """The list that the cell edited stays the one that grows, as in a session that was never restored."""
+        edited, watched = self.globals["history"], self._watched["history"]
+        if isinstance(edited, list):
+            edited.extend(watched.entries[count:])
+            self._bound["history"] = watched.entries = edited
 
 
 def _json_text(content: Any) -> str:

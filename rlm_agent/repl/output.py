@@ -76,7 +76,7 @@ class Stream(io.TextIOWrapper):
     """Text in pieces of some kilobytes; who writes bytes below it comes after the text so far."""
 
     @property
-    def buffer(self) -> Any:  # type: ignore[override]
+    def buffer(self) -> Any:
         self.flush()
         return super().buffer
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from rlm_agent.repl.channel import Channel
+from rlm_agent.repl.channel import EVENT_LIMIT, Channel, pack
 from rlm_agent.repl.interrupts import Interrupts
 
 __all__ = ["Requests"]
@@ -75,8 +75,10 @@ class Requests:
             # The reader thread and those that wait, this one among them, will not send.
             running = max(threading.active_count() - 1 - len(self._waiting), 0)
         try:
+            message = {"op": "request", "id": number, "kind": kind, "running": running, **body}
+            payload = pack(message, EVENT_LIMIT)
             with self._interrupts.held():
-                self._channel.send({"op": "request", "id": number, "kind": kind, "running": running, **body})
+                self._channel.send_packed(payload)
             waiting.ready.wait()
         finally:
             with self._changed:

@@ -36,7 +36,13 @@ def unloadable(image: Image, resolve: Callable[[str], Any]) -> dict[str, str]:
     with warnings.catch_warnings():
         # The child runs nothing but the loading; threads of the cell do not live in it.
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            # No process to be had: what was pickled is kept unproven.
+            os.close(reader)
+            os.close(writer)
+            return {}
     if child == 0:
         os.close(reader)
         _try(parent, image, resolve, writer)

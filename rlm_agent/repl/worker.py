@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import numpy
 
 from rlm_agent.repl.cell import Cells
-from rlm_agent.repl.channel import Channel
+from rlm_agent.repl.channel import Channel, pack
 from rlm_agent.repl.context import Context
 from rlm_agent.repl.interrupts import Interrupts
 from rlm_agent.repl.namespace import Namespace
@@ -64,10 +64,10 @@ class Worker:
         while True:
             message = self._inbox.get()
             try:
-                reply = work[message["op"]](message)
+                reply = pack(work[message["op"]](message))
             except Exception as error:  # noqa: BLE001  # the host must hear of any failure, not wait for ever
-                reply = {"op": "fault", "error": f"{type(error).__name__}: {error}"}
-            self._channel.send(reply)
+                reply = pack({"op": "fault", "error": f"{type(error).__name__}: {error}"})
+            self._channel.send_packed(reply)
 
     def _read(self) -> None:
         try:
@@ -108,6 +108,7 @@ class Worker:
 
     def _execute(self, message: dict[str, Any]) -> dict[str, Any]:
         self._namespace.begin(message["history"], message["unready"])
+        self._interrupts.install()
         self._output.install()
         self._requests.open()
         began = time.monotonic()

@@ -2,7 +2,7 @@
 
 It is started by exec in an environment of its own, so that no secret and no state of the host is in it. Invariants: one
 thread only, no descriptor but its control socket; a worker keeps none but its channel; when the control socket closes
-(the host is gone, however) it kills its workers and ends. Its requests, one reply each:
+(the host is gone, however) it kills its workers, removes their scratch directories and ends. Each request has one reply:
 
     fork (with a channel's descriptor) -> pid;  signal (pid, number);  reap (pid) -> wait status
 """
@@ -10,6 +10,7 @@ thread only, no descriptor but its control socket; a worker keeps none but its c
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ class Zygote:
     def __init__(self, control: Channel) -> None:
         self._control = control
         self._children: set[int] = set()
+        self._scratches: dict[int, str] = {}
         self._statuses: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -41,6 +43,8 @@ class Zygote:
                 self._control.send(self._handle(self._control.receive()))
         for child in self._children:
             _kill(child)
+        for scratch in self._scratches.values():
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         self._collect()
@@ -71,6 +75,8 @@ class Zygote:
             _kill(pid)
             _, self._statuses[pid] = os.waitpid(pid, 0)
             self._children.discard(pid)
+        # From here on its scratch directory is the host's to remove.
+        self._scratches.pop(pid, None)
         return self._statuses.pop(pid, None)
 
     def _fork(self, scratch: str) -> int:
@@ -80,6 +86,7 @@ class Zygote:
             self._become_worker(channel, parent, scratch)
         os.close(channel)
         self._children.add(pid)
+        self._scratches[pid] = scratch
         return pid
 
     def _become_worker(self, channel: int, parent: int, scratch: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The run that the crash tests kill: run as `python scenario.py HOME LOG DURABILITY`, prints the outcome as JSON.
+"""The run that the crash tests kill, as `python scenario.py HOME LOG DURABILITY PLACE`; prints the outcome as JSON.
 
 Three turns: values of many kinds, then a batch of 40 sub-calls of 50 ms, then an answer out of both. The script of the
 root knows its turn from its prompt alone, so that any process can go on with it.
@@ -7,7 +7,10 @@ root knows its turn from its prompt alone, so that any process can go on with it
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
 
 from rlm_agent import Home, create_rlm_agent
 from rlm_agent.testing import ScriptedModel
@@ -59,21 +62,36 @@ def sub(messages: list[Any]) -> str:
     return str(int(messages[-1].content.split()[-1]) ** 2)
 
 
-def build(home: Home, log: Path) -> Any:
-    return create_rlm_agent(
+def build(home: Home, log: Path, place: str) -> Any:
+    """The agent alone, or as a node of a parent that has the saver."""
+    agent = create_rlm_agent(
         ScriptedModel(replies=root, log=log, model_name="root"),
         sub_model=ScriptedModel(replies=sub, delay=0.05, log=log, model_name="sub"),
         home=home,
-        checkpointer=home.checkpointer,
+        checkpointer=home.checkpointer if place == "alone" else None,
     )
+    if place == "alone":
+        return agent
+    parent = StateGraph(Host)
+    parent.add_node("research", agent)
+    parent.add_edge(START, "research")
+    return parent.compile(checkpointer=home.checkpointer)
 
 
-def main(home: str, log: str, durability: str) -> None:
+class Host(TypedDict, total=False):
+    messages: Annotated[list[Any], add_messages]
+    context: Any
+    rlm: dict[str, Any]
+
+
+def main(home: str, log: str, durability: Any, place: str) -> None:
     with Home(home) as opened:
-        agent = build(opened, Path(log))
-        config = {"configurable": {"thread_id": "crash"}}
-        given = {"messages": [("user", "the question")], "context": "some text"}
-        out = agent.invoke(given, config, durability=durability)
+        graph = build(opened, Path(log), place)
+        config: Any = {"configurable": {"thread_id": "crash"}}
+        given: Any = {"messages": [("user", "the question")], "context": "some text"}
+        if place == "node" and opened.checkpointer.get_tuple(config) is not None:
+            given = None
+        out = graph.invoke(given, config, durability=durability)
     print(json.dumps(out["rlm"]), flush=True)
 
 

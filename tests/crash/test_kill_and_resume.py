@@ -20,8 +20,8 @@ SCENARIO = Path(__file__).with_name("scenario.py")
 EXPECTED = [210, 3, 100, 40, "961", False, False, sum(i * i for i in range(40))]
 
 
-def start(home: Path, log: Path, durability: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(SCENARIO), str(home), str(log), durability]
+def start(home: Path, log: Path, durability: str, place: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(SCENARIO), str(home), str(log), durability, place]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home.parent, env=os.environ.copy())
 
 
@@ -29,9 +29,9 @@ def replies(log: Path, model: str) -> int:
     return sum(call.model == model for call in read_calls(log, "reply"))
 
 
-def kill_in_batch(home: Path, log: Path, durability: str, after: int, extra: float) -> None:
+def kill_in_batch(home: Path, log: Path, how: tuple[str, str], after: int, extra: float) -> None:
     """Kills the first process once `after` sub-calls were answered, `extra` seconds later."""
-    process = start(home, log, durability)
+    process = start(home, log, *how)
     deadline = time.monotonic() + 60
     while replies(log, "sub") < after:
         assert process.poll() is None, "the run ended before it could be killed"
@@ -49,19 +49,19 @@ def recorded(home: Path) -> Counter[str]:
         return Counter(kind=opened.ledger.count(run.id, "slot"), root=opened.ledger.count(run.id, "root"))
 
 
-def resume(home: Path, log: Path, durability: str) -> dict[str, Any]:
-    process = start(home, log, durability)
+def resume(home: Path, log: Path, how: tuple[str, str]) -> dict[str, Any]:
+    process = start(home, log, *how)
     out, _ = process.communicate(timeout=90)
     assert process.returncode == 0
     return dict(json.loads(out))
 
 
-def check(tmp_path: Path, durability: str, after: int, extra: float) -> None:
+def check(tmp_path: Path, how: tuple[str, str], after: int, extra: float) -> None:
     home, log = tmp_path / "crash-home", tmp_path / "calls.jsonl"
-    kill_in_batch(home, log, durability, after, extra)
+    kill_in_batch(home, log, how, after, extra)
     before = recorded(home)
     asked_before = len(read_calls(log, "start"))
-    out = resume(home, log, durability)
+    out = resume(home, log, how)
     assert out["content"] == EXPECTED
     assert out["ready"] is True
     again = read_calls(log, "start")[asked_before:]
@@ -73,14 +73,15 @@ def check(tmp_path: Path, durability: str, after: int, extra: float) -> None:
 
 
 def test_an_undisturbed_run_gives_the_expected_answer(tmp_path: Path) -> None:
-    out = resume(tmp_path / "crash-home", tmp_path / "calls.jsonl", "async")
+    out = resume(tmp_path / "crash-home", tmp_path / "calls.jsonl", ("async", "alone"))
     assert out["content"] == EXPECTED
     assert out["turns"] == 3
 
 
+@pytest.mark.parametrize("place", ["alone", "node"])
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_killed_in_the_batch(durability: str, tmp_path: Path) -> None:
-    check(tmp_path, durability, after=33, extra=0.0)
+def test_killed_in_the_batch(durability: str, place: str, tmp_path: Path) -> None:
+    check(tmp_path, (durability, place), after=33, extra=0.0)
 
 
 @pytest.mark.slow
@@ -88,4 +89,4 @@ def test_killed_in_the_batch(durability: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 def test_killed_at_ten_instants(durability: str, seed: int, tmp_path: Path) -> None:
     draw = random.Random(f"{durability}-{seed}")
-    check(tmp_path, durability, after=draw.randrange(1, 40), extra=draw.random() * 0.02)
+    check(tmp_path, (durability, "alone"), after=draw.randrange(1, 40), extra=draw.random() * 0.02)

@@ -183,6 +183,17 @@ async def test_a_refusal_is_one_line_with_model_status_address_and_advice(refusa
     assert KEY[:12] not in line
 
 
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_a_key_of_no_known_shape_is_not_repeated_whole_or_in_part(status: int) -> None:
+    key = "house.pass-phrase.99"
+    said = f"refused: {key}" if status == 500 else f"refused: {key[:9]}******.99"
+    with openai_server.serve(lambda body: openai_server.Refusal(status, said)) as server:
+        model = ChatOpenAI(model="gpt-5", base_url=server.url, api_key=key, max_retries=0)
+        with pytest.raises(ModelError, match=str(status)) as caught:
+            await ask(model, HELLO)
+    assert key[:9] not in str(caught.value)
+
+
 async def test_a_server_that_is_down_is_named_by_its_address() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

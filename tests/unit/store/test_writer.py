@@ -92,23 +92,35 @@ def test_close_commits_what_is_queued(tmp_path: Path) -> None:
 def test_writes_while_another_thread_closes_are_never_left_hanging(tmp_path: Path) -> None:
     home = Home(tmp_path / "h").open()
     futures: list[Future[int]] = []
+    failures: list[HomeError] = []
     stop = threading.Event()
 
     def write() -> None:
-        number = 0
-        while not stop.is_set():
-            futures.append(home.write(insert(f"k{number}")))
-            number += 1
+        try:
+            while not stop.is_set():
+                futures.append(home.write(lambda c: 1))
+        except HomeError as error:
+            failures.append(error)
 
     thread = threading.Thread(target=write)
     thread.start()
-    for _ in range(5):
+    for _ in range(20):
         home.close()
     stop.set()
     thread.join()
     home.close()
+    assert failures == []
     outcomes = [future.exception(10) for future in futures]
     assert all(error is None or isinstance(error, HomeError) for error in outcomes)
+
+
+def test_a_write_that_meets_a_closing_writer_is_made_after_all(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = home._database._here
+    stale = [opened()]
+    home.close()
+    monkeypatch.setattr(home._database, "_here", lambda: stale.pop() if stale else opened())
+    assert home.write(insert("k")).result(5) == 1
+    assert has(home, "k")
 
 
 def test_a_fence_refuses_after_another_owner_took_over(home: Home) -> None:

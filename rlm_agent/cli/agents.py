@@ -1,0 +1,106 @@
+"""From what a command names to an agent: models made, bounds settled, both said before anything is paid."""
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rlm_agent.cli.outcome import View, resume_command
+from rlm_agent.cli.starts import AGENT, Start, save_start
+from rlm_agent.cli.terminal import one_line, say
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from rlm_agent.compiled import RLMGraph
+    from rlm_agent.store.home import Home
+
+__all__ = ["Prepared", "prepare_agent"]
+
+DEFAULT_USD = 5.0
+DEFAULT_SUB_CALLS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An agent that is ready to be entered on its thread.
+
+    Attributes:
+        agent: the graph.
+        start: what it was made of, with its bounds settled.
+        remarks: what the user is told first.
+    """
+
+    agent: "RLMGraph"
+    start: Start
+    remarks: tuple[str, ...]
+
+    def announce(self, home: "Home", view: View) -> None:
+        """Records how the thread is run, and says so, with the command that goes on with it."""
+        save_start(home, self.start)
+        if view.quiet:
+            return
+        thread = self.start.thread
+        say(f"thread {one_line(thread)}; go on with it at any time: {resume_command(thread, view)}")
+        for remark in self.remarks:
+            say(remark)
+
+
+def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -> Prepared:
+    """Makes the models and the agent.
+
+    Args:
+        home: where the run lives.
+        start: names and bounds.
+        given: the bounds that the user named; the others may get a default.
+        fresh: a new question, or a thread that the command line did not start: defaults apply.
+
+    Raises:
+        ConfigError: a model cannot be made; the line says what to do.
+    """
+    from rlm_agent.agent import create_rlm_agent
+    from rlm_agent.models import resolve_model
+
+    root = resolve_model(start.model, role="root")
+    sub = resolve_model(start.sub_model or start.model, role="sub")
+    bounded, remarks = _bounded(start, given, [root, sub]) if fresh else (start, [])
+    if "offline" in (start.model, start.sub_model):
+        from rlm_agent.offline import NOTICE
+
+        remarks = [f"No language model is used by 'offline'. {NOTICE}", *remarks]
+    agent = create_rlm_agent(
+        root, sub_model=sub, budget=bounded.budget, home=home, checkpointer=home.checkpointer, name=AGENT
+    )
+    return Prepared(agent, bounded, tuple(remarks))
+
+
+def _bounded(start: Start, given: Set[str], models: "list[BaseChatModel]") -> tuple[Start, list[str]]:
+    """The start with the bound on money that nobody named: 5 USD, or 500 sub-calls where a price is unknown."""
+    unpriced = [model for model in models if not _has_price(model)]
+    budget = start.budget
+    if unpriced:
+        if "sub_calls" not in given:
+            budget = replace(budget, sub_calls=DEFAULT_SUB_CALLS)
+        name = _name(unpriced[0])
+        remark = f"price of {name} unknown: bounded by {budget.sub_calls} sub-calls, not by money (--budget sub_calls=N)"
+    elif "usd" in given:
+        return start, []
+    else:
+        budget = replace(budget, usd=DEFAULT_USD)
+        remark = f"bounded by {DEFAULT_USD:g} USD (--budget usd=N changes it)"
+    return replace(start, budget=budget), [remark]
+
+
+def _name(model: "BaseChatModel") -> str:
+    from rlm_agent.models import model_name
+
+    return one_line(model_name(model))
+
+
+def _has_price(model: "BaseChatModel") -> bool:
+    from langchain_core.messages import AIMessage
+    from langchain_core.messages.ai import UsageMetadata
+
+    from rlm_agent.models import usage_of
+
+    usage = UsageMetadata(input_tokens=1000, output_tokens=1000, total_tokens=2000)
+    return usage_of(AIMessage("", usage_metadata=usage), model).usd is not None

@@ -1,0 +1,114 @@
+"""`rlm doctor`: what a run needs and whether it is here. Reads names of keys, never their values."""
+
+import asyncio
+import json
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rlm_agent.cli.exits import Code, reported
+from rlm_agent.cli.options import HomeOption, JsonOption
+from rlm_agent.cli.terminal import one_line, show
+from rlm_agent.environment import known_keys, rlm_home, rlm_model
+from rlm_agent.errors import KernelError, RLMError
+
+__all__ = ["doctor"]
+
+_PACKAGES = (
+    "langgraph-rlm",
+    "langgraph",
+    "langchain",
+    "langchain-core",
+    "langchain-openai",
+    "openai",
+    "langgraph-checkpoint-sqlite",
+    "numpy",
+    "scipy",
+    "sympy",
+    "genai-prices",
+)
+
+
+@reported
+def doctor(as_json: JsonOption = False, home: HomeOption = None) -> int:
+    """Checks the installation: versions, the home, the REPL worker, which keys are set. Exit code 1: something fails."""
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "home": _home(home),
+        "repl": asyncio.run(_repl()),
+        "model": rlm_model(),
+        "keys": known_keys(),
+    }
+    report["ok"] = report["home"]["ok"] and report["repl"]["ok"]
+    show(json.dumps(report, ensure_ascii=False) if as_json else _text(report))
+    return Code.ANSWERED if report["ok"] else Code.FAILED
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _home(given: Path | None) -> dict[str, Any]:
+    """Opens the home, which makes it where there is none yet, and writes into it."""
+    from rlm_agent.store.home import Home
+
+    path = str(given or rlm_home())
+    try:
+        with Home(path) as home:
+            home.write(lambda connection: None).result()
+    except RLMError as error:
+        return {"path": path, "ok": False, "problem": one_line(str(error))}
+    return {"path": path, "ok": True, "problem": None}
+
+
+async def _repl() -> dict[str, Any]:
+    """Starts a worker twice: the first start includes the zygote's, the second is what a run waits for."""
+    from rlm_agent.repl.process import ProcessKernel
+
+    kernel = ProcessKernel()
+    report: dict[str, Any] = {"isolation": kernel.isolation, "ok": False, "problem": None}
+    try:
+        report["first_start_seconds"] = await _one_cell(kernel)
+        report["next_start_seconds"] = await _one_cell(kernel)
+    except RLMError as error:
+        return {**report, "problem": one_line(str(error))}
+    return {**report, "ok": True}
+
+
+async def _one_cell(kernel: Any) -> float:
+    from rlm_agent.repl.kernel import Bindings, CellDone
+
+    started = time.monotonic()
+    session = await kernel.session()
+    try:
+        await session.start(Bindings(task="doctor"), None)
+        end = await session.execute("6 * 7")
+    finally:
+        await session.close()
+    if not isinstance(end, CellDone) or end.error is not None or "42" not in end.output:
+        raise KernelError(f"A worker started but did not run a cell: {end!r}")
+    return round(time.monotonic() - started, 3)
+
+
+def _text(report: dict[str, Any]) -> str:
+    home, repl = report["home"], report["repl"]
+    advice = ": run trusted models only" if repl["isolation"].startswith("none") else ""
+    starts = "" if not repl["ok"] else f", {repl['first_start_seconds']} s at first, {repl['next_start_seconds']} s then"
+    lines = [
+        f"python       {report['python']} on {report['platform']}",
+        *(f"{name:<28} {number or 'not installed'}" for name, number in report["versions"].items()),
+        f"home         {home['path']}: {'writable' if home['ok'] else home['problem']}",
+        f"repl         {'works' if repl['ok'] else repl['problem']}{starts}",
+        f"isolation:   {repl['isolation']}{advice}",
+        f"RLM_MODEL    {one_line(report['model'] or 'not set: give --model, or use offline')}",
+        *(f"{name:<28} {'set' if there else 'not set'}" for name, there in report["keys"].items()),
+        "all well" if report["ok"] else "something fails, see above",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""`rlm log`: the newest runs of the home, or the turns of one."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlm_agent.cli.exits import Code, reported
+from rlm_agent.cli.options import HomeOption, LastOption
+from rlm_agent.cli.terminal import first_words, say, show
+from rlm_agent.cli.threads import last_thread
+
+if TYPE_CHECKING:
+    from rlm_agent.inspection import RunView, TurnView
+    from rlm_agent.store.home import Home
+
+__all__ = ["log"]
+
+_STATUS = {"open": "unfinished"}
+
+
+@reported
+def log(
+    thread: Annotated[str | None, typer.Argument(help="Only this thread, a line for each of its turns.")] = None,
+    last: LastOption = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many runs, or turns, at most.")] = 20,
+    home: HomeOption = None,
+) -> int:
+    """Lists the newest runs, the newest one first; or the turns of one thread."""
+    from rlm_agent.inspection import open_run
+    from rlm_agent.store.home import default_home
+
+    with default_home(home) as opened:
+        if thread is None and not last:
+            return _list_runs(opened, limit)
+        view = open_run(thread if thread is not None else last_thread(opened), home=opened)
+        for turn in view.turns[-limit:]:
+            show(_turn_line(turn))
+        if view.head is None:
+            say(f"no turn yet ({_status(view)})")
+    return Code.ANSWERED
+
+
+def _list_runs(home: "Home", limit: int) -> int:
+    from rlm_agent.inspection import runs
+
+    newest = runs(home=home)[: -limit - 1 : -1]
+    for view in newest:
+        show(_run_line(view))
+    if not newest:
+        say(f"the home {home.path} holds no run yet")
+    return Code.ANSWERED
+
+
+def _status(view: "RunView") -> str:
+    return _STATUS.get(view.status, view.status)
+
+
+def _run_line(view: "RunView") -> str:
+    head, question = view.head, view.questions[-1]
+    thread = view.record.thread or f"(run {view.id[:12]})"
+    place = f" [{view.record.path}]" if view.record.path else ""
+    turns = 0 if head is None else head.number
+    words = first_words(str(question.message["text"]), 60)
+    return f"{first_words(thread, 40):<12}  {_status(view):<10}  {turns:>3} turns  {words}{place}"
+
+
+def _turn_line(turn: "TurnView") -> str:
+    calls = sum(batch.calls for batch in turn.batches)
+    code = next((line for line in turn.code.splitlines() if line.strip()), "")
+    error = (turn.error or "").strip().splitlines()
+    what = f"failed: {first_words(error[-1], 80)}" if error else first_words(code, 80)
+    return f"{turn.number:>4}  {turn.seconds:>7.2f} s  {calls:>5} sub-calls  {what}"

@@ -1,0 +1,59 @@
+"""The entry point of `rlm`. Importing it imports no LangGraph: `rlm --help` and `rlm --version` are quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rlm_agent.cli.demo import demo
+from rlm_agent.cli.doctor import doctor
+from rlm_agent.cli.log import log
+from rlm_agent.cli.resume import resume
+from rlm_agent.cli.run import run
+from rlm_agent.cli.show import show
+from rlm_agent.cli.terminal import forgiving_streams
+
+__all__ = ["main"]
+
+
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"rlm {version('langgraph-rlm')}")
+    except PackageNotFoundError:
+        print("rlm (not installed: run from its source)")
+    raise typer.Exit
+
+
+def _rlm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="The version, and exit.")
+    ] = False,
+) -> None:
+    """Recursive Language Models: a durable agent that answers from inputs no model can read."""
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.callback()(_rlm)
+    for command in (run, resume, log, show, doctor, demo):
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    forgiving_streams()
+    try:
+        _app()(prog_name="rlm")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

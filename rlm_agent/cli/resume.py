@@ -1,0 +1,83 @@
+"""`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlm_agent.cli.exits import reported
+from rlm_agent.cli.options import (
+    BudgetOption,
+    HomeOption,
+    JsonOption,
+    LastOption,
+    ModelOption,
+    QuietOption,
+    SubModelOption,
+    named_model,
+    parse_budget,
+)
+from rlm_agent.cli.outcome import View, give
+from rlm_agent.cli.starts import AGENT, Start, load_start
+from rlm_agent.cli.threads import named_thread
+from rlm_agent.errors import ConfigError
+from rlm_agent.settings import Budget
+
+if TYPE_CHECKING:
+    from rlm_agent.store.home import Home
+    from rlm_agent.store.records import QuestionRecord
+
+__all__ = ["resume"]
+
+
+@reported
+def resume(
+    thread: Annotated[str | None, typer.Argument(help="The thread id that `rlm run` printed.")] = None,
+    last: LastOption = False,
+    budget: BudgetOption = None,
+    model: ModelOption = None,
+    sub_model: SubModelOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Goes on with a run that was killed, interrupted or stopped by a limit.
+
+    Nothing that was paid for is paid again. --budget usd=+10 adds to the recorded bound. An answered thread gives its
+    recorded answer again.
+    """
+    from rlm_agent.store.home import default_home
+
+    view = View(quiet, as_json, home)
+    with default_home(home) as opened:
+        name = named_thread(opened, thread, last)
+        question = _question(opened, name)
+        if question.status == "answered" and question.result is not None:
+            return give(name, question.result["text"], question.result["rlm"], view)
+        from rlm_agent.cli.agents import prepare_agent
+        from rlm_agent.cli.entering import enter
+
+        recorded = load_start(opened, name)
+        start, given = _start(name, recorded, budget, model, sub_model)
+        prepared = prepare_agent(opened, start, given, fresh=recorded is None)
+        return enter(opened, prepared, None, view)
+
+
+def _question(home: "Home", thread: str) -> "QuestionRecord":
+    found = home.runs.newest(thread, "", AGENT)
+    if found is None:
+        raise ConfigError(f"No thread {thread!r} in the home {home.path}: `rlm log` lists what is there.")
+    return found[1]
+
+
+def _start(
+    thread: str, recorded: Start | None, budget: Sequence[str] | None, model: str | None, sub_model: str | None
+) -> tuple[Start, set[str]]:
+    """As it was started, but for what is given now."""
+    bounds, given = parse_budget(budget, recorded.budget if recorded is not None else Budget())
+    if recorded is None:
+        return Start(thread, named_model(model), sub_model, bounds), given
+    return replace(
+        recorded, model=model or recorded.model, sub_model=sub_model or recorded.sub_model, budget=bounds
+    ), given

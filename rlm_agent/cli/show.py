@@ -1,0 +1,91 @@
+"""`rlm show`: a thread's question and answer, or one of its turns in full."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlm_agent.cli.exits import Code, reported
+from rlm_agent.cli.options import HomeOption
+from rlm_agent.cli.outcome import spent
+from rlm_agent.cli.terminal import show as put
+from rlm_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rlm_agent.inspection import RunView, TurnView
+
+__all__ = ["show"]
+
+
+@reported
+def show(
+    thread: Annotated[str, typer.Argument(help="The thread id.")],
+    turn: Annotated[int | None, typer.Option("--turn", "-t", help="This turn in full, numbered from 1.")] = None,
+    home: HomeOption = None,
+) -> int:
+    """Shows the question, answer and usage of a thread, or one turn: reasoning, code, output, sub-calls, usage."""
+    from rlm_agent.inspection import open_run
+    from rlm_agent.store.home import default_home
+
+    with default_home(home) as opened:
+        view = open_run(thread, home=opened)
+        put(_run_text(view) if turn is None else _turn_text(_turn(view, turn)))
+    return Code.ANSWERED
+
+
+def _turn(view: "RunView", number: int) -> "TurnView":
+    turns = view.turns
+    for turn in turns:
+        if turn.number == number:
+            return turn
+    there = f"its turns are 1 to {turns[-1].number}" if turns else "it has no turn yet"
+    raise ConfigError(f"Thread {view.record.thread!r} has no turn {number}: {there}.")
+
+
+def _run_text(view: "RunView") -> str:
+    question, head = view.questions[-1], view.head
+    stopped = f" ({question.stopped_by})" if question.stopped_by not in (None, "ready") else ""
+    parts = [
+        _section("question", str(question.message["text"])),
+        _section("status", f"{'unfinished' if view.status == 'open' else view.status}{stopped}"),
+        _section("turns", str(0 if head is None else head.number)),
+        _section("context", _context(question.context)),
+        _section("answer" if view.answer.ready else "answer so far", _text(view.answer.content)),
+        _section("usage", spent(view.usage)),
+    ]
+    return "\n".join(parts)
+
+
+def _turn_text(turn: "TurnView") -> str:
+    batches = [
+        f"{b.calls} calls, {b.failed} failed, {b.replayed} from the record, {b.seconds:.2f} s" for b in turn.batches
+    ]
+    lost = [f"{v['name']} ({v['type']}): {v['why']}" for v in turn.lost]
+    parts = [
+        _section(f"turn {turn.number}", f"{turn.seconds:.2f} s in cells"),
+        _section("reasoning", turn.reasoning),
+        _section("code", turn.code),
+        _section("output", turn.output),
+        _section("error", turn.error or ""),
+        _section("sub-calls", "\n".join(batches)),
+        _section("variables that could not be saved", "\n".join(lost)),
+        _section("answer" if turn.answer.ready else "answer so far", _text(turn.answer.content)),
+        _section("usage", spent(turn.usage)),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _section(title: str, text: str) -> str:
+    """A titled block; "" where there is nothing to show."""
+    return f"--- {title}\n{text.rstrip()}\n" if text.strip() else ""
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def _context(context: dict[str, Any] | None) -> str:
+    if context is None:
+        return ""
+    files = f"{context['files']} files, " if context.get("files") else ""
+    return f"{context.get('name')}: {files}{context.get('chars', 0):,} characters"
