@@ -81,7 +81,9 @@ def _bounded(start: Start, given: Set[str], models: "list[BaseChatModel]") -> tu
         if "sub_calls" not in given:
             budget = replace(budget, sub_calls=DEFAULT_SUB_CALLS)
         name = _name(unpriced[0])
-        remark = f"price of {name} unknown: bounded by {budget.sub_calls} sub-calls, not by money (--budget sub_calls=N)"
+        remark = (
+            f"price of {name} unknown: bounded by {budget.sub_calls} sub-calls, not by money (--budget sub_calls=N)"
+        )
     elif "usd" in given:
         return start, []
     else:

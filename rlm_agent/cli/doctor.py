@@ -33,7 +33,7 @@ _PACKAGES = (
 
 @reported
 def doctor(as_json: JsonOption = False, home: HomeOption = None) -> int:
-    """Checks the installation: versions, the home, the REPL worker, which keys are set. Exit code 1: something fails."""
+    """Checks versions, the home, the REPL worker and which keys are set. Exit code 1: something fails."""
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -100,7 +100,9 @@ async def _one_cell(kernel: Any) -> float:
 def _text(report: dict[str, Any]) -> str:
     home, repl = report["home"], report["repl"]
     advice = ": run trusted models only" if repl["isolation"].startswith("none") else ""
-    starts = "" if not repl["ok"] else f", {repl['first_start_seconds']} s at first, {repl['next_start_seconds']} s then"
+    starts = (
+        "" if not repl["ok"] else f", {repl['first_start_seconds']} s at first, {repl['next_start_seconds']} s then"
+    )
     lines = [
         f"python       {report['python']} on {report['platform']}",
         *(f"{name:<28} {number or 'not installed'}" for name, number in report["versions"].items()),

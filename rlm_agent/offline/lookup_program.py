@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_agent.offline.terms import Lookup, best_lines, definition_rank, line_score, read_task
+    from rlm_agent.offline.terms import Lookup, best_lines, definition_rank, has_name, line_score, read_task
 
     context: "Any" = None
     task: str = ""
@@ -71,8 +71,9 @@ def name_hits(pairs: list[tuple[str, str]], lookup: "Lookup") -> list[tuple[int,
             at = text.find(name)
             while at >= 0:
                 start, end = text.rfind("\n", max(0, at - 200), at) + 1, at + len(name)
-                line = text[start or max(0, at - 200) : end + 1]
-                hits.append((definition_rank(line, name, lookup["kind"]), -i, -at))
+                if has_name(text[max(0, at - 1) : end + 1], name):
+                    line = text[start or max(0, at - 200) : end + 1]
+                    hits.append((definition_rank(line, name, lookup["kind"]), -i, -at))
                 at = text.find(name, end)
     return [(rank, -i, -at) for rank, i, at in heapq.nlargest(HITS, hits)]
 
@@ -100,9 +101,11 @@ def chunk(pairs: list[tuple[str, str]], i: int, cell: int) -> tuple[str, int, st
     return path, text.count("\n", 0, start) + 1, text[start : stop if stop >= 0 else end]
 
 
-def is_test(path: str) -> bool:
-    """Tests define look-alikes of what they test."""
-    return re.search(r"(?:^|[/_])tests?(?:[/_.]|$)", path) is not None
+def is_copy(path: str) -> bool:
+    """Tests and vendored packages define look-alikes."""
+    return (
+        re.search(r"(?:^|[/_])(?:tests?|site-packages|_?vendor|third_party|node_modules)(?:[/_.]|$)", path) is not None
+    )
 
 
 def best_chunks(pairs: list[tuple[str, str]], lookup: "Lookup", most: int) -> list[tuple[str, int, str]]:
@@ -117,7 +120,7 @@ def best_chunks(pairs: list[tuple[str, str]], lookup: "Lookup", most: int) -> li
     index.index([re.findall(r"\w+", text.lower()) for _, _, text in parts], show_progress=False)
     scores = index.get_scores(re.findall(r"\w+", " ".join(lookup["names"] + lookup["words"]).lower()))
     order = [
-        (-rank, is_test(part[0]), -float(score))
+        (-rank, is_copy(part[0]), -float(score))
         for rank, part, score in zip(ranks.values(), parts, scores, strict=True)
     ]
     return [parts[k] for k in sorted(range(len(parts)), key=order.__getitem__)[:most]]
@@ -159,7 +162,7 @@ print("[offline 2/3] the input is searched")
 # %%
 def answer_line(lookup: "Lookup", rows: list[tuple[str, int, str]]) -> str:
     """The best quote as `path:line: text`, with the other places that define it."""
-    scored = sorted({(-line_score(text, lookup), is_test(path), path, line, text) for path, line, text in rows})
+    scored = sorted({(-line_score(text, lookup), is_copy(path), path, line, text) for path, line, text in rows})
     if not scored or not scored[0][0]:
         return f"nothing located for: {lookup['question']}"
     score, _, path, line, text = scored[0]

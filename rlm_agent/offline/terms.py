@@ -31,6 +31,12 @@ constant routine exception symbol type get answer answers context corpus documen
 클래스 함수 메서드 찾아 찾아라 찾아줘 다음 에서 인가요 입니까 무엇인가요 무엇입니까 어디에
 """
 STOP = frozenset(_STOP_WORDS.split())
+# After "class" or "function" nearly every other word may be a name: `find`, `call` and `search` are.
+_GRAMMAR_WORDS = """
+a an and are as at be by called can defined definition definitions do does for from has have in is it its name named of
+on or that the this to was what where which who whose with
+"""
+GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 NOT_LOOKUP = re.compile(
     r"\b(?:how (?:many|much|often|long|do|does|can|should)|why|summari[sz]e|summary|compare|explain|describe|count"
     r"|translate|average|sum up|write|refactor|improve|total number|list (?:all|every)|what is the difference)\b"
@@ -77,7 +83,7 @@ def read_question(line: str) -> Lookup | None:
     names = [next(filter(None, groups)) for groups in QUOTED.findall(line)]
     rest = QUOTED.sub(" ", line)
     tokens = TOKEN.findall(rest)
-    names += [name for name in NAMED.findall(rest) + NAMED_BEFORE.findall(rest) if name.lower() not in STOP]
+    names += [name for name in NAMED.findall(rest) + NAMED_BEFORE.findall(rest) if name.lower() not in GRAMMAR]
     names += [part for token in tokens if _is_identifier(token) for part in _with_last_part(token)]
     for name in names:
         rest = re.sub(BOUNDED.format(re.escape(name)), " ", rest)

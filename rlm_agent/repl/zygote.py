@@ -2,7 +2,7 @@
 
 It is started by exec in an environment of its own, so that no secret and no state of the host is in it. Invariants: one
 thread only, no descriptor but its control socket; a worker keeps none but its channel; when the control socket closes
-(the host is gone, however) it kills its workers, removes their scratch directories and ends. Each request has one reply:
+(the host is gone, however) it kills its workers, removes their scratch directories and ends. Each request gets a reply:
 
     fork (with a channel's descriptor) -> pid;  signal (pid, number);  reap (pid) -> wait status
 """

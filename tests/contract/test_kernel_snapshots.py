@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from rlm_agent.repl.kernel import Bindings, CellPaused, ContextSource, Kernel
-from rlm_agent.settings import Limits
+from rlm_agent.repl.kernel import CellPaused, ContextSource
 
 Repl = Any  # of conftest.py
 MakeRepl = Callable[..., Awaitable[Repl]]
@@ -79,18 +78,22 @@ async def test_a_namespace_lives_on_in_a_new_session(make_repl: MakeRepl) -> Non
     checks = """
 later = 40
 def helper(a, b="?"): return f"new {a}:{b}"
-print(uses_later(), counter.add(1), child.add(2), Counter.made, isinstance(child, Counter), point, point == 점(3, ["ㄱ"]))
-print(up(), get(), fact(5), recursive(4), alias is array, array.sum(), double(4), expr.subs("x", 3), big == "긴 글 " * 100_000)
+print(uses_later(), counter.add(1), child.add(2), Counter.made, isinstance(child, Counter), end=" ")
+print(point, point == 점(3, ["ㄱ"]))
+print(up(), get(), fact(5), recursive(4), alias is array, array.sum(), double(4), expr.subs("x", 3))
+print(big == "긴 글 " * 100_000)
 array[0, 0] = 100
-print(alias[0, 0], pair[0] is pair[1]["s"] is shared, cycle[1] is cycle, _private, json.dumps("a"), os.path.basename("/a/b"))
-print(cached(2), cached.cache_info().maxsize, partial("z"), repr(errors[0]), batch is llm_batch, decimal.getcontext().prec)
+print(alias[0, 0], pair[0] is pair[1]["s"] is shared, cycle[1] is cycle, _private)
+print(json.dumps("a"), os.path.basename("/a/b"))
+print(cached(2), cached.cache_info().maxsize, partial("z"), repr(errors[0]), batch is llm_batch)
+print(decimal.getcontext().prec)
 print("/tmp/added" in sys.path, random.random(), np.random.rand(), rng.random())
 """
     second = await make_repl(taken.data, fresh_answer=False)
     output = await second.shown(checks)
     assert output == await first.shown(checks)
     assert output.startswith(
-        "40 new 카운터:1 +new c:2 2 True 점(x=3, tags=['ㄱ']) True\n2 2 120 4 True 66.0 8 10 True\n100.0 True True"
+        "40 new 카운터:1 +new c:2 2 True 점(x=3, tags=['ㄱ']) True\n2 2 120 4 True 66.0 8 10\nTrue\n100.0 True True"
     )
     error = await second.failed("next(generator)")
     assert "This value (a generator) was lost" in error
@@ -102,13 +105,10 @@ print("/tmp/added" in sys.path, random.random(), np.random.rand(), rng.random())
     )
 
 
-async def test_start_names_what_did_not_come_back(make_kernel: Callable[[Limits], Kernel], repl: Repl) -> None:
+async def test_start_names_what_did_not_come_back(repl: Repl) -> None:
     await repl.done("g = (i for i in [])")
-    taken = await repl.snapshot()
-    other = await make_kernel(Limits()).repl()
-    lost = await other.start(Bindings(task="x", fresh_answer=False), taken.data)
-    assert [(loss["name"], loss["type"]) for loss in lost] == [("g", "generator")]
-    await other.close()
+    second = await repl.restored()
+    assert [(loss["name"], loss["type"]) for loss in second.lost] == [("g", "generator")]
 
 
 async def test_what_pickles_but_does_not_load_costs_its_own_variable(make_repl: MakeRepl, repl: Repl) -> None:
@@ -131,7 +131,7 @@ later = [before, after]
     assert "안 됨" in why["holds"]
     second = await repl.restored()
     assert await second.shown("before, after, later[0] is before, later[1] is after") == "([1], [2], True, True)\n"
-    assert "was lost when the repl was restored" in await second.failed("bad.args")
+    assert "was lost when the session was restored" in await second.failed("bad.args")
 
 
 async def test_long_chains_survive(make_repl: MakeRepl, repl: Repl) -> None:
@@ -180,6 +180,13 @@ async def test_a_new_context_wins_over_the_old_ones_aliases(make_repl: MakeRepl,
     assert "it belonged to an earlier context" in await second.failed("alias.upper()")
 
 
+async def test_an_edited_history_goes_on_growing(repl: Repl) -> None:
+    await repl.done("history[0]['note'] = '메모'", history=[{"turn": 1}])
+    second = await repl.restored(history=[{"turn": 1}, {"turn": 2}])
+    await second.done("pass", history=[{"turn": 3}])
+    assert await second.shown("history") == "[{'turn': 1, 'note': '메모'}, {'turn': 2}, {'turn': 3}]\n"
+
+
 async def test_rebound_and_deleted_host_names_stay_so(make_repl: MakeRepl, repl: Repl) -> None:
     await repl.done("context = 'mine'\nnp = 5\ndel messages\nhistory.append('note')\nanswer['content'] = '부분'")
     second = await repl.restored()
@@ -208,6 +215,6 @@ async def test_sub_calls_work_after_a_restore(make_repl: MakeRepl, repl: Repl) -
     second = await repl.restored()
     paused = await second.execute("print(ask('a'))\nprint(q('b'))")
     assert isinstance(paused, CellPaused)
-    paused = await second.answer({paused.requests[0].id: [reply("첫")]})
+    paused = await second.answer({paused.requests[0].id: [{"text": "첫"}]})
     assert isinstance(paused, CellPaused)
     assert paused.requests[0].calls == ({"prompt": "b", "model": "m"},)

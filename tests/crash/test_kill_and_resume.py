@@ -29,8 +29,10 @@ def replies(log: Path, model: str) -> int:
     return sum(call.model == model for call in read_calls(log, "reply"))
 
 
-def kill_in_batch(home: Path, log: Path, how: tuple[str, str], after: int, extra: float) -> None:
-    """Kills the first process once `after` sub-calls were answered, `extra` seconds later."""
+def kill_in_batch(
+    home: Path, log: Path, how: tuple[str, str], after: int, extra: float, number: int = signal.SIGKILL
+) -> None:
+    """Sends the first process a signal once `after` sub-calls were answered, `extra` seconds later."""
     process = start(home, log, *how)
     deadline = time.monotonic() + 60
     while replies(log, "sub") < after:
@@ -38,8 +40,8 @@ def kill_in_batch(home: Path, log: Path, how: tuple[str, str], after: int, extra
         assert time.monotonic() < deadline
         time.sleep(0.002)
     time.sleep(extra)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "a kill counts only if the process died of it"
+    process.send_signal(number)
+    assert process.wait(timeout=20) == -number, "a kill counts only if the process died of it"
     process.communicate()
 
 
@@ -56,9 +58,9 @@ def resume(home: Path, log: Path, how: tuple[str, str]) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-def check(tmp_path: Path, how: tuple[str, str], after: int, extra: float) -> None:
+def check(tmp_path: Path, how: tuple[str, str], after: int, extra: float, number: int = signal.SIGKILL) -> None:
     home, log = tmp_path / "crash-home", tmp_path / "calls.jsonl"
-    kill_in_batch(home, log, how, after, extra)
+    kill_in_batch(home, log, how, after, extra, number)
     before = recorded(home)
     asked_before = len(read_calls(log, "start"))
     out = resume(home, log, how)
@@ -82,6 +84,10 @@ def test_an_undisturbed_run_gives_the_expected_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 def test_killed_in_the_batch(durability: str, place: str, tmp_path: Path) -> None:
     check(tmp_path, (durability, place), after=33, extra=0.0)
+
+
+def test_interrupted_by_ctrl_c_in_the_batch(tmp_path: Path) -> None:
+    check(tmp_path, ("async", "alone"), after=3, extra=0.0, number=signal.SIGINT)
 
 
 @pytest.mark.slow

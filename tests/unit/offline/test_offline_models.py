@@ -153,6 +153,17 @@ def test_a_mention_is_not_sold_as_a_definition() -> None:
     assert answer["content"].startswith("a.py:2: # class Gone was here (a mention; no definition was found)")
 
 
+def test_tests_and_vendored_copies_come_after_the_real_one() -> None:
+    paths = ("lib/tests/a.py", "site-packages/a.py", "test_a.py", "z.py")
+    answer, _, _ = play("Which module defines the class Alpha?", dict.fromkeys(paths, "class Alpha:\n"))
+    assert answer["content"].startswith("z.py:1: class Alpha: (also ")
+
+
+def test_a_mention_is_found_among_many_longer_names() -> None:
+    text = "".join(f"pooled_{i} = 1\n" for i in range(5000)) + "the pool is warm\n"
+    assert play('Which line says "pool"?', {"a.py": text})[0]["content"].startswith("a.py:5001: the pool is warm")
+
+
 def test_without_sub_agents_the_lines_are_picked_in_the_repl(library: dict[str, str]) -> None:
     answer, _, _ = play("Which module defines the class ThreadPoolExecutor?", library, llm_batch=None)
     assert answer["content"].startswith("concurrent/futures/thread.py:")

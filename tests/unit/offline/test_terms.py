@@ -11,6 +11,7 @@ from rlm_agent.offline.terms import best_lines, definition_rank, has_name, line_
         ("Which module defines the class ThreadPoolExecutor?", "class", ["ThreadPoolExecutor"]),
         ("Which module defines the function dumps?", "function", ["dumps"]),
         ("Where is the dumps function?", "function", ["dumps"]),
+        ("Which module defines the function search?", "function", ["search"]),
         ("Where is `get` defined?", "", ["get"]),
         ('Which file says "not a chance"?', "", ["not a chance"]),
         ("Where is the method called count?", "function", ["count"]),

@@ -77,8 +77,8 @@ async def test_a_worker_sees_no_secret_and_no_foreign_descriptor(monkeypatch: py
         "print(sum(os.readlink(f'/proc/self/fd/{fd}').startswith('socket') for fd in os.listdir('/proc/self/fd')[:-1]))"
     )
     assert await shown(session, sockets) == "1"
-    heavy = "import sys; print([name for name in ('langgraph', 'langchain_core', 'pydantic', 'openai') if name in sys.modules])"
-    assert await shown(session, heavy) == "[]"
+    heavy = "import sys; print({'langgraph', 'langchain_core', 'pydantic', 'openai'} & set(sys.modules))"
+    assert await shown(session, heavy) == "set()"
     assert (
         await shown(session, "print(sys.argv, hash('a') == hash('a'), os.getsid(0) == os.getpid())") == "[''] True True"
     )
@@ -269,7 +269,7 @@ from rlm_agent.repl.process import ProcessKernel
 async def main():
     session = await ProcessKernel().session()
     await session.start(Bindings(task=""), None)
-    done = await session.execute("import os; print(os.getppid())")
+    done = await session.execute("import os; print(os.getppid(), os.getcwd())")
     print(session.pid, done.output.strip(), flush=True)
     await session.execute({code!r})
     await asyncio.sleep({seconds})
@@ -284,13 +284,15 @@ def test_a_killed_host_takes_zygote_and_workers_with_it(code: str) -> None:
     program = HOST.format(code=code, seconds=60)
     host = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
-    worker, zygote = map(int, host.stdout.readline().split())
+    pid, parent, scratch = host.stdout.readline().split()
+    worker, zygote = int(pid), int(parent)
     time.sleep(0.1)
     assert not is_gone(worker)
     host.kill()
     host.wait()
     host.stdout.close()
     assert eventually(lambda: is_gone(worker) and is_gone(zygote))
+    assert eventually(lambda: not os.path.exists(scratch))
 
 
 def test_a_forked_host_starts_its_own_zygote() -> None:
