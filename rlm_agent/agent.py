@@ -99,7 +99,8 @@ def create_rlm_agent(
         max_depth: 0: no sub-calls; 1: sub-agents. Deeper recursion is not in this version.
         interrupt_on: not in this version.
         input_key: the state key that brings the large input; None: no input.
-        code_via: "auto" (fenced blocks). The tool-call form is not in this version.
+        code_via: "tool" binds the root to one tool, python(code); "auto" and "fences" ask for fenced blocks. Whatever
+            was asked for, fenced blocks and calls of that tool are both read.
         checkpointer: None inherits a parent's; a saver; True or False as in LangGraph.
         store: LangGraph's store, for the sub-agents' tools.
         cache: LangGraph's node cache.

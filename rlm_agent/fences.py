@@ -62,11 +62,13 @@ class _Fence(NamedTuple):
     closed: bool
 
 
-def parse_reply(text: str) -> ParsedReply:
+def parse_reply(text: str, *, cut_off: bool = False) -> ParsedReply:
     """Takes a reply apart.
 
     Args:
         text: the reply as the model gave it; what is beyond 1 MB is not read.
+        cut_off: the provider says that it ended at a token limit: a block that is still open then is no whole program,
+            even if it parses.
 
     Returns:
         Blocks tagged python, py or repl; a fence without a tag counts if it is the only one and parses as Python.
@@ -76,8 +78,9 @@ def parse_reply(text: str) -> ParsedReply:
     code = [f for f in fences if f.tag == "code"]
     if len(fences) == 1 and fences[0].tag == "" and fences[0].parses and fences[0].body.strip():
         code = fences
-    cut = any(not f.closed and not (f.parses and f.body.strip()) for f in code)
-    blocks = tuple(f.body for f in code if f.body.strip() and (f.closed or f.parses))
+    whole = [f for f in code if f.closed or (f.parses and f.body.strip() and not cut_off)]
+    cut = cut_off or len(whole) < len(code)
+    blocks = tuple(f.body for f in whole if f.body.strip())
     return ParsedReply(blocks, _outside(reader.lines, code), cut)
 
 

@@ -24,6 +24,7 @@ class Outcome:
     batches: Sequence[BatchRecord]
     answer: Mapping[str, Any]
     lost: Sequence[Mapping[str, Any]]
+    cut: bool = False
 
     @property
     def error(self) -> str | None:
@@ -51,6 +52,8 @@ def observe(outcome: Outcome, output_chars: int, left: str) -> str:
     lines += [f"Variable {v['name']!r} ({v['type']}) is lost: {v['why']}" for v in outcome.lost]
     if len(outcome.cells) < outcome.blocks:
         lines.append(f"Block {len(outcome.cells)} of {outcome.blocks} failed; the blocks after it did not run.")
+    if outcome.cut:
+        lines.append("Your reply was cut off at the token limit of a reply; a block that was not complete did not run.")
     lines.append(_answer_line(outcome.answer))
     lines.append(f"Left: {left}.")
     return "\n".join(lines)

@@ -61,6 +61,7 @@ def resolve_options(
     open_home: "Callable[[], Home]",
     max_depth: int,
     input_key: str | None,
+    code_via: str,
     context_schema: type | None,
     name: str,
     **later: Any,
@@ -72,6 +73,8 @@ def resolve_options(
     """
     _refuse_later(max_depth=max_depth, **later)
     _check_name(name, input_key)
+    if code_via not in ("auto", "fences", "tool"):
+        raise ConfigError(f"code_via={code_via!r}: give 'auto', 'fences' or 'tool'.")
     return AgentSpec(
         name=name,
         root=resolve_model(model, role="root"),
@@ -85,6 +88,7 @@ def resolve_options(
         check=check,
         budget=budget,
         limits=limits,
+        code_tool=code_via == "tool",
         sub_calls=max_depth > 0,
         open_home=open_home,
         kernel=_kernel(kernel, limits),
@@ -93,9 +97,7 @@ def resolve_options(
     )
 
 
-def _refuse_later(
-    *, max_depth: int, tips: Sequence[str], interrupt_on: Mapping[str, Any] | None, code_via: str
-) -> None:
+def _refuse_later(*, max_depth: int, tips: Sequence[str], interrupt_on: Mapping[str, Any] | None) -> None:
     """Options of the contract that this version does not fill are errors, never ignored."""
     if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 0:
         raise ConfigError(f"max_depth={max_depth!r}: give 0 (no sub-calls) or 1 (sub-agents).")
@@ -105,8 +107,6 @@ def _refuse_later(
         raise ConfigError("tips=...: named strategies are not in this version; put guidance into system_prompt.")
     if interrupt_on:
         raise ConfigError("interrupt_on=...: approvals are not in this version; leave it None.")
-    if code_via not in ("auto", "fences"):
-        raise ConfigError(f"code_via={code_via!r}: the tool-call form is not in this version; give 'auto'.")
 
 
 def _check_name(name: str, input_key: str | None) -> None:

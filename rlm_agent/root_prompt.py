@@ -79,6 +79,7 @@ def system_prompt(spec: AgentSpec, context: Any) -> str:
         "format_section": _format_section(spec),
         "functions_section": _functions_section(spec),
         "guidance": spec.system_prompt,
+        "reply_form": render("reply_tool" if spec.code_tool else "reply_fences"),
     }
     if not spec.sub_calls:
         return render("system_no_sub_calls", **values)

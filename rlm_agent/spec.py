@@ -32,6 +32,7 @@ class AgentSpec:
         sub_middleware: LangChain middleware of the sub-agents.
         response: the checked form of `response_format`.
         check: (content) -> None or a complaint.
+        code_tool: the root gives code as calls of a tool `python`; fenced blocks are read all the same.
         sub_calls: False where `max_depth` is 0.
         open_home: the home, opened on first use.
         kernel: where cells run.
@@ -49,6 +50,7 @@ class AgentSpec:
     check: Callable[[Any], str | None] | None
     budget: Budget
     limits: Limits
+    code_tool: bool
     sub_calls: bool
     open_home: "Callable[[], Home]"
     kernel: Kernel

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
 from rlm_agent.budget import Account
-from rlm_agent.fences import ParsedReply
 from rlm_agent.functions import call_function
 from rlm_agent.observation import Outcome, observe, whole_output
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Request, Session, Snapshot
+from rlm_agent.replies import parsed
 from rlm_agent.store.plain import pack
 from rlm_agent.store.records import BatchRecord, CellRecord, StepRecord, TurnRecord
 from rlm_agent.store.turns import turn_id
@@ -50,13 +50,15 @@ class _Wave:
 class TurnRun:
     """Runs the blocks of one reply."""
 
-    def __init__(self, activity: "Activity", number: int, before: str, reply_key: str, reply: str, code: ParsedReply):
+    def __init__(self, activity: "Activity", number: int, before: str, reply: StepRecord) -> None:
         self.activity = activity
-        self.number, self.before, self.reply_key, self.reply, self.code = number, before, reply_key, reply, code
+        self.number, self.before, self.reply_key = number, before, reply.key
+        self.reply: str = reply.body["text"]
+        self.code = parsed(reply)
         self.false_starts: tuple[tuple[str, str], ...] = ()
         self.head = activity.chain[-1] if activity.chain else None
         self._session: Session | None = None
-        self._reply_digest = keys.digest(reply)
+        self._reply_digest = keys.digest(self.reply)
         self._begin()
 
     def _begin(self) -> None:
@@ -308,7 +310,9 @@ class TurnRun:
         answer = dict(self._answer or self._previous_answer())
         if self._cells[-1].error is not None:
             answer["ready"] = False
-        outcome = Outcome(self.number, self._cells, self._outputs, len(self.code.blocks), self._batches, answer, lost)
+        outcome = Outcome(
+            self.number, self._cells, self._outputs, len(self.code.blocks), self._batches, answer, lost, self.code.cut
+        )
         record = await self._turn_record(outcome, saved, activity.account)
         stored = await activity.home.turns.add(record, activity.fence)
         if lost:

@@ -25,14 +25,13 @@ def demo(
 ) -> int:
     """Answers from the standard library's sources, is killed and goes on: without a key, in about a minute."""
     print("No language model is used: the models below are stand-ins, a search program and a script.", flush=True)
-    from rlm_agent.cli.demo_corpus import read_library, read_truth
+    from rlm_agent.cli.demo_corpus import read_library
     from rlm_agent.cli.demo_steps import Aggregation, Location, window_step, write_input
 
     started = time.monotonic()
     with _directory() as directory:
-        library = read_library()
+        library, truth = read_library()
         write_input(library, directory)
-        truth = read_truth(library)
         failures = [
             *Location(truth, seed).run(directory),
             *Aggregation(truth).run(directory),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rlm_agent.errors import RLMError
 
-__all__ = ["Definition", "Library", "Truth", "draw", "read_library", "read_truth"]
+__all__ = ["Definition", "Library", "Truth", "draw", "read_library"]
 
 _LEFT_OUT = frozenset({"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "lib-dynload"})
 _LARGE = 300_000  # characters: a file of data rather than code
@@ -62,8 +62,8 @@ class Truth:
     counts: Mapping[str, Mapping[str, int]]
 
 
-def read_library() -> Library:
-    """Reads the standard library's own modules and packages, tests left out.
+def read_library() -> tuple[Library, Truth]:
+    """Reads the standard library's own modules and packages, tests left out, and parses each.
 
     Raises:
         RLMError: this Python has no readable sources.
@@ -71,54 +71,53 @@ def read_library() -> Library:
     root = Path(sysconfig.get_path("stdlib"))
     paths = [path for path in root.rglob("*.py") if not _LEFT_OUT & set(path.relative_to(root).parts)]
     paths.sort(key=lambda path: (len(path.relative_to(root).parts) > 1, path.relative_to(root).as_posix()))
-    read = {path.relative_to(root).as_posix(): _source(path) for path in paths}
-    files = {name: text for name, text in read.items() if text is not None}
-    if len(files) < 100:
-        raise RLMError(f"The demo needs the standard library's sources, and {root} holds {len(files)} readable files.")
-    return Library(files, len(read) - len(files))
+    survey = _Survey()
+    for path in paths:
+        survey.add(path.relative_to(root).as_posix(), path)
+    if len(survey.files) < 100:
+        raise RLMError(
+            f"The demo needs the standard library's sources, and {root} holds {len(survey.files)} readable files."
+        )
+    return Library(survey.files, len(paths) - len(survey.files)), survey.truth()
 
 
-def _source(path: Path) -> str | None:
-    """A file's text, ended by a line break; None where it is no code that this Python reads."""
-    try:
-        text = path.read_text("utf-8")
-        ast.parse(text)
-    except (OSError, ValueError, SyntaxError):
-        return None
-    if len(text) > _LARGE or _HEADER.search(text):
-        return None
-    return text if text.endswith("\n") or not text else text + "\n"
+class _Survey:
+    """Gathers files and what `ast` says of them, one tree at a time."""
 
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self._counts: dict[str, Counter[str]] = {}
+        self._names: Counter[str] = Counter()
+        self._top: list[Definition] = []
 
-def read_truth(library: Library) -> Truth:
-    """Parses every file."""
-    counts: dict[str, Counter[str]] = {}
-    names: Counter[str] = Counter()
-    top: list[Definition] = []
-    for path, text in library.files.items():
-        tree = ast.parse(text)
-        found = counts.setdefault(_package(path), Counter(files=0, lines=0, classes=0, functions=0, imports=0))
+    def add(self, name: str, path: Path) -> None:
+        """Takes a file in unless it is data, or no code that this Python reads."""
+        try:
+            text = path.read_text("utf-8")
+            tree = ast.parse(text)
+        except (OSError, ValueError, SyntaxError):
+            return
+        if len(text) > _LARGE or _HEADER.search(text):
+            return
+        self.files[name] = text = text if text.endswith("\n") or not text else text + "\n"
+        self._count(name.split("/")[0] if "/" in name else "(modules)", text, tree)
+        self._top += _definitions(tree, name)
+
+    def truth(self) -> Truth:
+        """What all files hold."""
+        once = tuple(definition for definition in self._top if self._names[definition.name] == 1)
+        return Truth(once, {package: dict(found) for package, found in self._counts.items()})
+
+    def _count(self, package: str, text: str, tree: ast.Module) -> None:
+        empty = Counter(files=0, lines=0, classes=0, functions=0, imports=0)
+        found = self._counts.setdefault(package, empty)
         found.update(files=1, lines=text.count("\n"))
         for node in ast.walk(tree):
-            if (key := _kind_of(node)) is not None:
-                found[key] += 1
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                names[node.name] += 1
-        top += _definitions(tree, path)
-    once = tuple(definition for definition in top if names[definition.name] == 1)
-    return Truth(once, {package: dict(found) for package, found in counts.items()})
-
-
-def _package(path: str) -> str:
-    return path.split("/")[0] if "/" in path else "(modules)"
-
-
-def _kind_of(node: ast.AST) -> str | None:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return "functions"
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return "imports"
-    return "classes" if isinstance(node, ast.ClassDef) else None
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found["imports"] += 1
+            elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found["classes" if isinstance(node, ast.ClassDef) else "functions"] += 1
+                self._names[node.name] += 1
 
 
 def _definitions(tree: ast.Module, path: str) -> Iterator[Definition]:

@@ -19,15 +19,15 @@ import re
 HEADER = re.compile(r"^=== (\S+) ===\n", re.M)
 CHUNK = 60_000  # characters of one sub-agent's part, unless one file alone is longer
 
-chunks: list[list[Any]] = []  # [package, begin, end]: places in `context`, so that the saved namespace stays small
+chunks: list[tuple[str, int, int]] = []  # places in `context`, not copies: the saved namespace stays small
 begins = [(header.start(), header.group(1)) for header in HEADER.finditer(context)]
 ends = [begin for begin, _ in begins[1:]] + [len(context)]
 for (begin, path), end in zip(begins, ends, strict=True):
     package = path.split("/")[0] if "/" in path else "(modules)"
     if chunks and chunks[-1][0] == package and end - chunks[-1][1] <= CHUNK:
-        chunks[-1][2] = end
+        chunks[-1] = (package, chunks[-1][1], end)
     else:
-        chunks.append([package, begin, end])
+        chunks.append((package, begin, end))
 print(f"{len(begins)} files in {len(chunks)} chunks of at most {max(e - b for _, b, e in chunks)} characters")
 
 # %%

@@ -28,12 +28,9 @@ def write_input(library: Library, directory: Path) -> None:
     """Writes the input as one text file."""
     text = library.text
     (directory / "input.txt").write_text(text, "utf-8", newline="\n")
-    left_out = f", {library.left_out} files left out (data, or not to be parsed)" if library.left_out else ""
-    _put(f"Input: {len(library.files)} files of this Python's standard library as one text, {_size(text)}{left_out}.")
-
-
-def _size(text: str) -> str:
-    return f"{len(text):,} characters, about {_tokens(text):,} tokens"
+    _put(f"Input: {len(library.files)} files of this Python's standard library, tests left out, as one text:")
+    left_out = f"; {library.left_out} left out, data or unreadable" if library.left_out else ""
+    _put(f"    {len(text):,} characters, about {_tokens(text):,} tokens{left_out}")
 
 
 def _tokens(text: str) -> int:
@@ -50,9 +47,9 @@ class Location:
 
     def run(self, directory: Path) -> list[str]:
         """Asks, and compares path and line with the truth."""
+        _put(f"\n(a) Where are they defined? {NAMES} classes and functions, drawn with seed {self._seed} from the")
         _put(
-            f"\n(a) Where are they defined? {NAMES} classes and functions, drawn with seed {self._seed} from the "
-            f"{len(self._truth.once):,} that are defined once, looked up by the offline stand-in:"
+            f"    {len(self._truth.once):,} whose names are defined once, looked up in one run of the offline stand-in:"
         )
         (directory / "task.txt").write_text("\n".join(definition.question for definition in self._drawn), "utf-8")
         with child("locate", directory) as process:
@@ -169,9 +166,8 @@ def window_step(library: Library, directory: Path) -> Iterator[str]:
         largest = max(_largest_prompt(home, run) for run in runs.values())
         read = {thread: _root_tokens(home, run) for thread, run in runs.items()}
     whole = _tokens(library.text)
-    _put(f"\nTokens: the input has about {whole:,}; the roots read and wrote {read['locate']:,} (a), ")
-    _put(f"{read['aggregate']:,} (b) in all their turns. Largest prompt of a root: {largest:,}.")
-    _put(f"The input is {whole / largest:.0f} times the largest prompt.")
+    _put(f"\nTokens: the input has about {whole:,}. All that the roots read and wrote: {read['locate']:,} in (a),")
+    _put(f"{read['aggregate']:,} in (b). Largest prompt of a root: {largest:,}; input / that: {whole / largest:.0f}.")
     if whole < RATIO * largest:
         yield f"the input is only {whole / largest:.0f} times the root's largest prompt, less than {RATIO}"
 

@@ -6,7 +6,7 @@ import typer
 
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption, LastOption
-from rlm_agent.cli.terminal import first_words, say, show
+from rlm_agent.cli.terminal import counted, first_words, say, show
 from rlm_agent.cli.threads import last_thread
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _run_line(view: "RunView") -> str:
     place = f" [{view.record.path}]" if view.record.path else ""
     turns = 0 if head is None else head.number
     words = first_words(str(question.message["text"]), 60)
-    return f"{first_words(thread, 40):<12}  {_status(view):<10}  {turns:>3} turns  {words}{place}"
+    return f"{first_words(thread, 40):<12}  {_status(view):<10}  {counted(turns, 'turn'):>9}  {words}{place}"
 
 
 def _turn_line(turn: "TurnView") -> str:
@@ -69,4 +69,4 @@ def _turn_line(turn: "TurnView") -> str:
     code = next((line for line in turn.code.splitlines() if line.strip()), "")
     error = (turn.error or "").strip().splitlines()
     what = f"failed: {first_words(error[-1], 80)}" if error else first_words(code, 80)
-    return f"{turn.number:>4}  {turn.seconds:>7.2f} s  {calls:>5} sub-calls  {what}"
+    return f"{turn.number:>4}  {turn.seconds:>7.2f} s  {counted(calls, 'sub-call'):>15}  {what}"

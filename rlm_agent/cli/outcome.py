@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm_agent.cli.exits import Code
-from rlm_agent.cli.terminal import say, show
+from rlm_agent.cli.terminal import counted, say, show
 
 __all__ = ["View", "give", "resume_command", "spent"]
 
@@ -70,7 +70,7 @@ def _plain(thread: str, rlm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _closing(thread: str, rlm: Mapping[str, Any], view: View) -> str:
-    cost = f"{rlm['turns']} turns, {spent(rlm['usage'])}"
+    cost = f"{counted(rlm['turns'], 'turn')}, {spent(rlm['usage'])}"
     if rlm["ready"]:
         return f"answered: {cost}"
     bound = "turns" if rlm["stopped_by"] == "turns" else _named_bound(str(rlm.get("raise", "")))
@@ -88,4 +88,5 @@ def spent(usage: Mapping[str, Any]) -> str:
     total, sub = usage["total"], usage["sub"]
     tokens = total["input_tokens"] + total["output_tokens"]
     usd = "cost unknown" if total["usd"] is None else f"{total['usd']:.4f} USD"
-    return f"{total['calls']} calls ({sub['calls']} by sub-agents), {tokens:,} tokens, {usd}, {usage['seconds']:.1f} s"
+    seconds = f", {usage['seconds']:.1f} s" if usage["seconds"] else ""
+    return f"{counted(total['calls'], 'call')} ({sub['calls']} by sub-agents), {tokens:,} tokens, {usd}{seconds}"

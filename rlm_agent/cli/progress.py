@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rlm_agent.cli.terminal import colourful, first_words, say
+from rlm_agent.cli.terminal import colourful, counted, first_words, say
 
 __all__ = ["Lines", "progress"]
 
@@ -38,7 +38,7 @@ class Lines:
         isolation = event["isolation"]
         advice = ": run trusted models only" if isolation.startswith("none") else ""
         done = event.get("resumed_turns", 0)
-        return f"isolation: {isolation}{advice}" + (f"\ngoes on after {done} recorded turns" if done else "")
+        return f"isolation: {isolation}{advice}" + (f"\ngoes on after {counted(done, 'recorded turn')}" if done else "")
 
     def _turn_started(self, event: Event) -> str:
         return f"turn {self._turn}"
@@ -46,7 +46,7 @@ class Lines:
     def _batch_started(self, event: Event) -> str:
         self._asked, self._answered = event["calls"], 0
         replayed = f", {event['replayed']} more are answered already" if event["replayed"] else ""
-        return f"turn {self._turn}: asking sub-agents, {event['calls']} calls, ~{event['tokens']:,} tokens{replayed}"
+        return f"turn {self._turn}: asking sub-agents, {counted(event['calls'], 'call')}, ~{event['tokens']:,} tokens{replayed}"
 
     def _sub_agent_finished(self, event: Event) -> None:
         self._answered += 1
@@ -55,7 +55,7 @@ class Lines:
         self._asked = self._answered = 0
         failed = f", {event['failed']} failed" if event["failed"] else ""
         replayed = f", {event['replayed']} of them from the record" if event["replayed"] else ""
-        return f"turn {self._turn}: {event['calls']} sub-calls answered{replayed}{failed}"
+        return f"turn {self._turn}: {counted(event['calls'], 'sub-call')} answered{replayed}{failed}"
 
     def _cell_output(self, event: Event) -> str | None:
         error = (event.get("error") or "").strip()

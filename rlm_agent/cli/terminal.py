@@ -9,7 +9,7 @@ import sys
 
 from rlm_agent.environment import no_color
 
-__all__ = ["clean", "colourful", "first_words", "forgiving_streams", "one_line", "say", "show"]
+__all__ = ["clean", "colourful", "counted", "first_words", "forgiving_streams", "one_line", "say", "show"]
 
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -35,6 +35,11 @@ def first_words(text: str, most: int) -> str:
     """The beginning of the text on one line of at most `most` characters."""
     line = one_line(text[: 20 * most])
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 turn", "2 turns"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def say(line: str) -> None:

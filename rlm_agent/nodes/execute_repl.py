@@ -10,9 +10,8 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from rlm_agent.activity import Activity
-from rlm_agent.fences import parse_reply
 from rlm_agent.nodes.generate_code import SPARE_STEPS
-from rlm_agent.prompts import render
+from rlm_agent.replies import reminder_for
 from rlm_agent.state import Step
 from rlm_agent.store.records import StepRecord, TurnRecord
 from rlm_agent.turn_run import TurnRun, Waiting
@@ -61,7 +60,7 @@ async def _running(activity: Activity, step: Step) -> TurnRun:
     if current is not None and current.reply_key == step["reply"]:
         return current
     reply = await _reply(activity, step["reply"])
-    fresh = TurnRun(activity, step["turn"], step["before"], step["reply"], reply, parse_reply(reply))
+    fresh = TurnRun(activity, step["turn"], step["before"], reply)
     fresh.false_starts = await _false_starts(activity, step)
     if current is not None:
         await _pass_on(current, fresh)
@@ -78,14 +77,14 @@ async def _pass_on(current: TurnRun, fresh: TurnRun) -> None:
         await current.close()
 
 
-async def _reply(activity: Activity, key: str) -> str:
+async def _reply(activity: Activity, key: str) -> StepRecord:
     step: StepRecord | None = await activity.home.read(activity.home.ledger.get, key)
     assert step is not None, "a reply is recorded before it is acted on"
-    return str(step.body["text"])
+    return step
 
 
 async def _false_starts(activity: Activity, step: Step) -> tuple[tuple[str, str], ...]:
     """The replies without code that came before, as the root will go on seeing them."""
     home, before = activity.home, step["false_starts"]
     found = await home.read(home.ledger.get_many, before)
-    return tuple((found[key].body["text"], render("reminder")) for key in before)
+    return tuple((found[key].body["text"], reminder_for(found[key])) for key in before)

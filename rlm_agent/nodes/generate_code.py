@@ -11,10 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
-from rlm_agent.fences import parse_reply
 from rlm_agent.messages import dump
-from rlm_agent.models import ask, model_name, text_of, usage_of
-from rlm_agent.prompts import render
+from rlm_agent.models import ask, model_name, usage_of
+from rlm_agent.replies import PYTHON_TOOL, parsed, reminder_for, reply_body
 from rlm_agent.root_prompt import root_messages
 from rlm_agent.state import Step
 from rlm_agent.store.notes import Note
@@ -52,9 +51,9 @@ async def generate_code(activity: Activity, state: Mapping[str, Any], config: Ru
             if (bound := _bound(activity, state)) is not None:
                 return _finish(bound)
             step = await _ask(activity, turn, attempt, pending, config)
-        if parse_reply(step.body["text"]).blocks:
+        if parsed(step).blocks:
             return {"rlm_step": _execute(turn, attempt)}
-        pending.append((step.body["text"], render("reminder")))
+        pending.append((step.body["text"], reminder_for(step)))
     return _finish("malformed")
 
 
@@ -119,7 +118,8 @@ async def _ask(
     async with activity.slots:
         metadata = {**(config.get("metadata") or {}), "rlm_role": "root"}
         asked = RunnableConfig(metadata=metadata, tags=list(config.get("tags") or []))
-        reply = await ask(model, messages, config=asked, executor=sync_only_executor())
+        tools = [PYTHON_TOOL] if activity.spec.code_tool else None
+        reply = await ask(model, messages, config=asked, tools=tools, executor=sync_only_executor())
         return await activity.record(_step(activity, turn, attempt, reply, time.monotonic() - started))
 
 
@@ -132,7 +132,7 @@ def _step(activity: Activity, turn: _Turn, attempt: int, reply: AIMessage, secon
         turn=turn.number,
         kind="root",
         role="root",
-        body={"text": text_of(reply), "message": dump(reply)},
+        body={**reply_body(reply), "message": dump(reply)},
         model=model_name(activity.spec.root),
         calls=1,
         input_tokens=use.input_tokens,

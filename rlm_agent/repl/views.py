@@ -32,7 +32,7 @@ def rebuild_view(
 ) -> "np.ndarray[Any, Any]":
     """The view again, on the owner's memory."""
     memory = owner if owner.flags.c_contiguous else owner.T
-    view: np.ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)  # type: ignore[arg-type]
+    view: np.ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
     view.flags.writeable = writes and owner.flags.writeable
     return view
 

@@ -22,7 +22,7 @@ def model() -> ScriptedModel:
         ({"interrupt_on": {"llm_batch": True}}, "interrupt_on"),
         ({"max_depth": 2}, "max_depth=2"),
         ({"max_depth": -1}, "max_depth=-1"),
-        ({"code_via": "tool"}, "code_via"),
+        ({"code_via": "smoke"}, "code_via"),
         ({"kernel": "bwrap"}, "kernel='bwrap'"),
         ({"tools": ["web"]}, "'web'"),
         ({"tools": [3]}, "tools"),

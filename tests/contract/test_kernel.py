@@ -278,6 +278,16 @@ async def test_a_long_cell_is_interrupted_and_keeps_its_variables(make_repl: Mak
     assert await repl.shown("x, y") == "(1, 2)\n"
 
 
+async def test_a_cells_time_is_the_sum_of_its_stretches(make_repl: MakeRepl) -> None:
+    repl = await make_repl(limits=Limits(cell_seconds=0.6))
+    code = "import time\ntime.sleep(0.4)\nllm('a')\ntime.sleep(0.4)\nlate = 1"
+    paused = await repl.execute(code)
+    event = await repl.answer({paused.requests[0].id: [{"text": "b"}]})
+    assert event.error_kind == "interrupted"
+    assert 0.5 < event.seconds < 1.5
+    assert await repl.shown("time.sleep(0.4)\n'late' in globals()") == "False\n"
+
+
 async def test_an_awaiting_cell_is_interrupted_whole(make_repl: MakeRepl) -> None:
     repl = await make_repl(limits=Limits(cell_seconds=0.3))
     event = await repl.done("import asyncio\nticks = 0\nwhile True:\n    await asyncio.sleep(0.01)\n    ticks += 1")

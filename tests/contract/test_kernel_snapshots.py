@@ -52,6 +52,7 @@ def cached(x): return x + later
 generator = (i for i in range(3))
 handle = open("file.txt", "w")
 raw = open("file.txt", "rb")
+text = open("file.txt")
 _private = {1, 2}
 partial = functools.partial(helper, b=1)
 import json, os.path
@@ -67,7 +68,7 @@ async def test_a_namespace_lives_on_in_a_new_session(make_repl: MakeRepl) -> Non
     first = await make_repl(seed=3)
     await first.shown(MAKE)
     taken = await first.snapshot()
-    assert {loss["name"] for loss in taken.lost} == {"generator", "handle", "raw"}
+    assert {loss["name"] for loss in taken.lost} == {"generator", "handle", "raw", "text"}
     listed = {variable["name"]: variable for variable in taken.variables}
     assert listed["array"]["shape"] == [3, 4]
     assert listed["generator"]["lost"]

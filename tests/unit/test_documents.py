@@ -4,6 +4,7 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,25 +20,33 @@ def blocks(file: Path, tag: str) -> list[str]:
     return re.findall(rf"^```{tag}\n(.*?)^```$", file.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("file", [f for f in DOCUMENTS if blocks(f, "python")], ids=lambda f: f.name)
-def test_the_python_of_a_document_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tmp_path / "place"
-    shutil.copytree(ROOT / "docs", place / "docs")
-    monkeypatch.chdir(place)
-    names: dict[str, object] = {"__name__": "document"}
-    for number, code in enumerate(blocks(file, "python"), 1):
-        exec(compile(code, f"<{file.name}, Python block {number}>", "exec"), names)
-
-
-def test_the_tour_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory that holds the docs, as a clone does."""
     shutil.copytree(ROOT / "docs", tmp_path / "place" / "docs")
     monkeypatch.chdir(tmp_path / "place")
-    names: dict[str, object] = {"__name__": "document"}
-    for code in blocks(ROOT / "README.md", "python"):
-        exec(code, names)
+    return tmp_path / "place"
+
+
+def run(file: Path) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "document"}
+    for number, code in enumerate(blocks(file, "python"), 1):
+        exec(compile(code, f"<{file.name}, Python block {number}>", "exec"), names)
+    return names
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("file", [f for f in DOCUMENTS[1:] if blocks(f, "python")], ids=lambda f: f.name)
+def test_the_python_of_a_document_runs(file: Path) -> None:
+    assert run(file)
+
+
+@pytest.mark.usefixtures("place")
+def test_the_tour_of_the_readme_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run(ROOT / "README.md")
     shown = capsys.readouterr().out
     assert "architecture.md" in shown.split("\n")[0]
-    assert names["again"]["messages"][-1].content  # type: ignore[index]
+    assert "architecture.md" in names["again"]["messages"][-1].content
     assert "run.finished 3" in shown
 
 

@@ -21,6 +21,7 @@ ROOT: dict[str, object] = {
     "format_section": "",
     "functions_section": "",
     "guidance": "",
+    "reply_form": render("reply_fences"),
 }
 SUB_AGENTS: dict[str, object] = {"concurrency": 32, "tools_line": "none"}
 FULL = {
@@ -35,7 +36,11 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "complaint": ("complaint", {"complaint": "한 줄만\nonly one line"}),
     "schema": ("schema", {"schema": '{"type": "string"}'}),
     "sub_agent": ("sub_agent", {"sub_turns": 8}),
+    "system_tool": ("system", ROOT | SUB_AGENTS | {"reply_form": render("reply_tool")}),
     "reminder": ("reminder", {}),
+    "reminder_cut": ("reminder_cut", {}),
+    "reply_fences": ("reply_fences", {}),
+    "reply_tool": ("reply_tool", {}),
     "last_turn": ("last_turn", {}),
 }
 

@@ -295,6 +295,16 @@ def test_a_killed_host_takes_zygote_and_workers_with_it(code: str) -> None:
     assert eventually(lambda: not os.path.exists(scratch))
 
 
+def test_a_killed_host_takes_what_cells_started_with_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = f"import subprocess; open({str(note)!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
+    program = HOST.format(code=code, seconds=60)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as host:
+        assert eventually(lambda: note.exists() and note.read_text() != "", 30)
+        host.kill()
+    assert eventually(lambda: is_gone(int(note.read_text())))
+
+
 def test_a_forked_host_starts_its_own_zygote() -> None:
     program = textwrap.dedent("""
         import asyncio, os
