@@ -1,5 +1,7 @@
-"""Shared by all tests: a home of its own for every test, no key of the developer's, and the --slow option."""
+"""Shared by all tests: a home of its own for every test, no key of the developer's, options, the printed matrix."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
+    """Suites that need more than pip installs are off unless what they need is named."""
+    off = {"slow": not config.getoption("--slow"), "postgres": "RLM_TEST_POSTGRES" not in os.environ}
+    why = {"slow": "run with --slow", "postgres": "name a server in RLM_TEST_POSTGRES"}
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+        for marker in off:
+            if off[marker] and marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: {why[marker]}"))
+
+
+_CELLS = pytest.StashKey[dict[tuple[str, str, str], str]]()
+
+
+@pytest.fixture
+def matrix(request: pytest.FixtureRequest) -> Callable[[str, str, str, str], None]:
+    """Fills in one cell of the embedding matrix, which is printed at the end: (place, saver, entry, outcome)."""
+    cells = request.config.stash.setdefault(_CELLS, {})
+
+    def fill(place: str, saver: str, entry: str, outcome: str) -> None:
+        cells[place, saver, entry] = outcome
+
+    return fill
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the embedding matrix, where its tests ran."""
+    cells = config.stash.get(_CELLS, {})
+    if not cells:
+        return
+    entries = list(dict.fromkeys(entry for _, _, entry in cells))
+    notes = sorted({outcome for outcome in cells.values() if outcome != "passed"})
+    marks = {"passed": "ok", "": "-", **{note: f"({n})" for n, note in enumerate(notes, 1)}}
+    terminalreporter.section("embedding matrix")
+    terminalreporter.write_line(f"{'':22}{'':14}" + "".join(f"{entry:>18}" for entry in entries))
+    for place, saver in dict.fromkeys((place, saver) for place, saver, _ in cells):
+        row = [marks[cells.get((place, saver, entry), "")] for entry in entries]
+        terminalreporter.write_line(f"{place:22}{saver:14}" + "".join(f"{cell:>18}" for cell in row))
+    for note in notes:
+        terminalreporter.write_line(f"{marks[note]} {note}, before anything was paid")
 
 
 @pytest.fixture(autouse=True)

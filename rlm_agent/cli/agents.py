@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlm_agent.cli.outcome import View, resume_command
-from rlm_agent.cli.starts import AGENT, Start, save_start
-from rlm_agent.cli.terminal import one_line, say
+from rlm_agent.cli.starts import AGENT, Start, load_start, save_start
+from rlm_agent.cli.terminal import counted, one_line, say
+from rlm_agent.settings import Budget
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -35,8 +36,9 @@ class Prepared:
     remarks: tuple[str, ...]
 
     def announce(self, home: "Home", view: View) -> None:
-        """Records how the thread is run, and says so, with the command that goes on with it."""
-        save_start(home, self.start)
+        """Says what is about to run, and how to go on with it; a new thread is recorded before anything is paid."""
+        if load_start(home, self.start.thread) is None:
+            save_start(home, self.start)
         if view.quiet:
             return
         thread = self.start.thread
@@ -51,8 +53,8 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
     Args:
         home: where the run lives.
         start: names and bounds.
-        given: the bounds that the user named; the others may get a default.
-        fresh: a new question, or a thread that the command line did not start: defaults apply.
+        given: the bounds that the user named, which stand.
+        fresh: a new question, other models, or a thread that was not started here: the default bounds apply.
 
     Raises:
         ConfigError: a model cannot be made; the line says what to do.
@@ -74,17 +76,15 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
 
 
 def _bounded(start: Start, given: Set[str], models: "list[BaseChatModel]") -> tuple[Start, list[str]]:
-    """The start with the bound on money that nobody named: 5 USD, or 500 sub-calls where a price is unknown."""
+    """The start with the bound that nobody set: 5 USD, or 500 sub-calls where the price of a model is unknown."""
     unpriced = [model for model in models if not _has_price(model)]
     budget = start.budget
     if unpriced:
-        if "sub_calls" not in given:
+        if "sub_calls" not in given and budget.sub_calls == Budget().sub_calls:
             budget = replace(budget, sub_calls=DEFAULT_SUB_CALLS)
-        name = _name(unpriced[0])
-        remark = (
-            f"price of {name} unknown: bounded by {budget.sub_calls} sub-calls, not by money (--budget sub_calls=N)"
-        )
-    elif "usd" in given:
+        bound = "not bounded" if budget.sub_calls is None else f"bounded by {counted(budget.sub_calls, 'sub-call')}"
+        remark = f"price of {_name(unpriced[0])} unknown: {bound}, money is not counted (--budget sub_calls=N)"
+    elif "usd" in given or budget.usd is not None:
         return start, []
     else:
         budget = replace(budget, usd=DEFAULT_USD)

@@ -7,6 +7,7 @@ from rlm_agent.cli.agents import Prepared
 from rlm_agent.cli.exits import Code
 from rlm_agent.cli.outcome import View, give, resume_command
 from rlm_agent.cli.progress import progress
+from rlm_agent.cli.starts import save_start
 from rlm_agent.cli.terminal import say
 from rlm_agent.errors import RLMError
 
@@ -32,11 +33,22 @@ def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, vie
     prepared.announce(home, view)
     try:
         with progress(view.quiet) as show:
-            out = _follow(prepared, given, show)
+            out = _follow(prepared, given, _recording(home, prepared, show))
     except KeyboardInterrupt:
         say(f"interrupted; what was paid for is recorded. Go on: {resume_command(thread, view)}")
         return Code.INTERRUPTED
     return give(thread, str(out["messages"][-1].text), out["rlm"], view)
+
+
+def _recording(home: "Home", prepared: Prepared, show: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`show`, after the start is recorded at the first event: then the thread is ours, and nothing is paid yet."""
+
+    def record_and_show(event: Any) -> None:
+        if event["type"] == "run.started":
+            save_start(home, prepared.start)
+        show(event)
+
+    return record_and_show
 
 
 def _follow(prepared: Prepared, given: Mapping[str, Any] | None, show: Callable[[Any], None]) -> Mapping[str, Any]:

@@ -45,8 +45,9 @@ class Lines:
 
     def _batch_started(self, event: Event) -> str:
         self._asked, self._answered = event["calls"], 0
-        replayed = f", {event['replayed']} more are answered already" if event["replayed"] else ""
-        return f"turn {self._turn}: asking sub-agents, {counted(event['calls'], 'call')}, ~{event['tokens']:,} tokens{replayed}"
+        replayed = f"; {event['replayed']} more are on record" if event["replayed"] else ""
+        calls = counted(event["calls"], "sub-call")
+        return f"turn {self._turn}: asking {calls}, about {event['tokens']:,} tokens{replayed}"
 
     def _sub_agent_finished(self, event: Event) -> None:
         self._answered += 1

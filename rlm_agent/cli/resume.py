@@ -60,7 +60,7 @@ def resume(
 
         recorded = load_start(opened, name)
         start, given = _start(name, recorded, budget, model, sub_model)
-        prepared = prepare_agent(opened, start, given, fresh=recorded is None)
+        prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
         return enter(opened, prepared, None, view)
 
 

@@ -5,6 +5,7 @@ raise LangGraph's own error, before anything is paid.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -15,12 +16,14 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
-from rlm_agent import create_rlm_agent
+from rlm_agent import Home, create_rlm_agent
+from rlm_agent.models import text_of
 from rlm_agent.testing import ScriptedModel, read_calls
 
 CELL = """```python
@@ -115,17 +118,28 @@ def as_tool(log: Path, saver: Any) -> tuple[Any, dict[str, Any], Callable[[Any],
     )
 
     def check(out: Any) -> None:
-        assert out["messages"][-1].content == f"tool said: {ANSWER}"
+        assert text_of(out["messages"][-1]) == f"tool said: {ANSWER}"
 
     return create_agent(host, [research], checkpointer=saver), {"messages": [("user", "go")]}, check
 
 
-async def aopen(saver: str, path: Path, stack: AsyncExitStack) -> Any:
-    if saver == "none":
-        return None
+SHAPES = {"standalone": standalone, "node of a parent": node, "tool of create_agent": as_tool}
+SAVERS = ("none", "memory", "sqlite", "async sqlite", "home", "postgres")
+SYNC = ("invoke", "stream", "stream_events")
+ASYNC = ("ainvoke", "astream", "astream_events")
+POSTGRES = "RLM_TEST_POSTGRES"
+
+
+async def opened(saver: str, path: Path, stack: AsyncExitStack) -> Any:
+    if saver == "memory":
+        return InMemorySaver()
+    if saver == "home":
+        return stack.enter_context(Home(path / "saver")).checkpointer
     if saver == "sqlite":
-        return stack.enter_context(SqliteSaver.from_conn_string(str(path)))
-    return await stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(path)))
+        return stack.enter_context(SqliteSaver.from_conn_string(str(path / "cp.db")))
+    if saver == "async sqlite":
+        return await stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(path / "cp.db")))
+    return None
 
 
 def config(saver: str) -> Any:
@@ -138,7 +152,7 @@ def in_other_loop(saver: str, path: Path, work: Callable[[Any], Any]) -> Any:
 
     async def hold() -> None:
         async with AsyncExitStack() as stack:
-            box.append(await aopen(saver, path, stack))
+            box.append(await opened(saver, path, stack))
             ready.set()
             await asyncio.to_thread(done.wait)
 
@@ -152,8 +166,24 @@ def in_other_loop(saver: str, path: Path, work: Callable[[Any], Any]) -> Any:
         thread.join()
 
 
-SHAPES = {"standalone": standalone, "node": node, "tool": as_tool}
-SAVERS = ("none", "sqlite", "async_sqlite")
+def enter(entry: str, graph: Any, given: Any, config: Any) -> Any:
+    if entry == "invoke":
+        return graph.invoke(given, config)
+    if entry == "stream":
+        return list(graph.stream(given, config, stream_mode="values"))[-1]
+    run = graph.stream_events(given, config, version="v3")
+    for _ in run:
+        pass
+    return run.output
+
+
+async def aenter(entry: str, graph: Any, given: Any, config: Any) -> Any:
+    if entry == "ainvoke":
+        return await graph.ainvoke(given, config)
+    if entry == "astream":
+        return [part async for part in graph.astream(given, config, stream_mode="values")][-1]
+    events = [event async for event in graph.astream_events(given, config, version="v2")]
+    return events[-1]["data"]["output"]
 
 
 def calls_per_model(log: Path) -> tuple[int, int]:
@@ -161,44 +191,74 @@ def calls_per_model(log: Path) -> tuple[int, int]:
     return models.count("root"), models.count("sub")
 
 
-@pytest.mark.parametrize("saver", SAVERS)
+@pytest.mark.parametrize("entry", SYNC)
+@pytest.mark.parametrize("saver", SAVERS[:-1])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_invoke(shape: str, saver: str, tmp_path: Path) -> None:
+def test_sync(shape: str, saver: str, entry: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
 
-    def work(opened: Any) -> None:
-        graph, given, check = SHAPES[shape](log, opened)
-        check(graph.invoke(given, config(saver)))
+    def work(made: Any) -> None:
+        graph, given, check = SHAPES[shape](log, made)
+        check(enter(entry, graph, given, config(saver)))
 
-    in_other_loop(saver, tmp_path / "cp.db", work)
+    in_other_loop(saver, tmp_path, work)
     assert calls_per_model(log) == (1, 4)
+    matrix(shape, saver, entry, "passed")
 
 
-@pytest.mark.parametrize("saver", SAVERS)
+@pytest.mark.parametrize("entry", ASYNC)
+@pytest.mark.parametrize("saver", SAVERS[:-1])
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_ainvoke(shape: str, saver: str, tmp_path: Path) -> None:
+async def test_async(shape: str, saver: str, entry: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
     async with AsyncExitStack() as stack:
-        graph, given, check = SHAPES[shape](log, await aopen(saver, tmp_path / "cp.db", stack))
+        graph, given, check = SHAPES[shape](log, await opened(saver, tmp_path, stack))
         if saver == "sqlite":
             with pytest.raises(NotImplementedError, match="SqliteSaver does not support async"):
-                await graph.ainvoke(given, CONFIG)
+                await aenter(entry, graph, given, CONFIG)
             assert calls_per_model(log) == (0, 0)
+            matrix(shape, saver, entry, "NotImplementedError of LangGraph")
             return
-        check(await graph.ainvoke(given, config(saver)))
+        check(await aenter(entry, graph, given, config(saver)))
     assert calls_per_model(log) == (1, 4)
+    matrix(shape, saver, entry, "passed")
 
 
-@pytest.mark.parametrize("saver", SAVERS)
+@pytest.mark.parametrize("saver", SAVERS[:-1])
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_invoke_inside_a_running_loop(shape: str, saver: str, tmp_path: Path) -> None:
+async def test_invoke_inside_a_running_loop(shape: str, saver: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
     async with AsyncExitStack() as stack:
-        graph, given, check = SHAPES[shape](log, await aopen(saver, tmp_path / "cp.db", stack))
-        if saver == "async_sqlite":
+        graph, given, check = SHAPES[shape](log, await opened(saver, tmp_path, stack))
+        if saver == "async sqlite":
             with pytest.raises(asyncio.InvalidStateError):
                 graph.invoke(given, CONFIG)
             assert calls_per_model(log) == (0, 0)
+            matrix(shape, saver, "invoke in a loop", "InvalidStateError of LangGraph")
             return
         check(graph.invoke(given, config(saver)))
     assert calls_per_model(log) == (1, 4)
+    matrix(shape, saver, "invoke in a loop", "passed")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_postgres(shape: str, tmp_path: Path, matrix: Any) -> None:
+    """Needs a server at $RLM_TEST_POSTGRES and the extra `postgres`."""
+    from langgraph.checkpoint.postgres import PostgresSaver
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+    url, thread = os.environ[POSTGRES], {"configurable": {"thread_id": f"{shape}-{tmp_path.name}"}}
+    log = tmp_path / "sync.jsonl"
+    with PostgresSaver.from_conn_string(url) as saver:
+        saver.setup()
+        graph, given, check = SHAPES[shape](log, saver)
+        check(await asyncio.to_thread(graph.invoke, given, thread))
+    assert calls_per_model(log) == (1, 4)
+    matrix(shape, "postgres", "invoke", "passed")
+    log, thread = tmp_path / "async.jsonl", {"configurable": {"thread_id": f"{shape}-{tmp_path.name}-2"}}
+    async with AsyncPostgresSaver.from_conn_string(url) as asaver:
+        graph, given, check = SHAPES[shape](log, asaver)
+        check(await graph.ainvoke(given, thread))
+    assert calls_per_model(log) == (1, 4)
+    matrix(shape, "postgres", "ainvoke", "passed")
