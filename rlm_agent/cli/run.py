@@ -49,9 +49,9 @@ def run(
     The answer goes to stdout, progress to stderr. Exit codes: 0 answered, 1 failed, 2 usage, 3 stopped by a limit with
     a partial answer, 130 interrupted.
     """
-    bounds, given = parse_budget(budget, Budget(usd=None))
     if any("=+" in item for item in budget or ()):
         raise ConfigError("--budget NAME=+N adds to the bound of a run that is there: use it with rlm resume.")
+    bounds, given = parse_budget(budget, Budget())
     start = Start(thread or uuid.uuid4().hex[:12], named_model(model), sub_model, bounds)
     asked, source = _question(question), _source(context)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_agent.errors import HomeError
+from rlm_agent.errors import ConfigError, HomeError
 from rlm_agent.settings import Budget
 from rlm_agent.store.failures import explained
 from rlm_agent.store.layout import publish
@@ -69,7 +69,7 @@ def load_start(home: "Home", thread: str) -> Start | None:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise HomeError(f"{file} is damaged: remove it, and resume with --model and --budget.") from error
 
 

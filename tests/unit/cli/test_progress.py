@@ -1,0 +1,80 @@
+"""Which line an event is worth."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from rlm_agent.cli.progress import Lines, progress
+
+
+def event(type_: str, turn: int = 1, **data: Any) -> dict[str, Any]:
+    return {"type": type_, "version": 1, "seq": 1, "run": "r", "turn": turn, "depth": 0, "at": "", **data}
+
+
+RUN = [
+    event("run.started", 0, thread="t", question=1, isolation="none yet", durable=True, resumed_turns=1),
+    event("turn.started", 2),
+    event("batch.started", 2, calls=40, replayed=3, tokens=12345, usd=None),
+    event("sub_agent.finished", 2, index=0, ok=True, error=None, usage=None),
+    event("batch.finished", 2, calls=43, failed=2, replayed=3),
+    event("cell.output", 2, text="\x1b[2J", error="Traceback ...\nValueError: \x1b[31mbad\x1b[0m"),
+    event("cell.finished", 2, seconds=1.0, ok=False),
+    event("variables.lost", 2, variables=[{"name": "lock", "type": "lock", "why": "no"}]),
+    event("answer.updated", 2, ready=False, content="par\ntial"),
+    event("answer.updated", 2, ready=False, content="par\ntial"),
+    event("something.new", 2),
+    event("run.finished", 2, stopped_by="turns", ready=False),
+]
+
+SAID = [
+    "isolation: none yet: run trusted models only",
+    "goes on after 1 recorded turn",
+    "turn 2",
+    "turn 2: asking 40 sub-calls, about 12,345 tokens; 3 more are on record",
+    "turn 2: 43 sub-calls answered, 3 of them from the record, 2 failed",
+    "turn 2: cell failed: ValueError: bad",
+    "turn 2: variables that cannot be saved: lock",
+    "turn 2: answer (not ready yet): par tial",
+]
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(quiet=False) as show:
+        for item in RUN:
+            show(item)
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", SAID)
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(quiet=True) as show:
+        for item in RUN:
+            show(item)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_live_view_says_the_same_above_its_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress(quiet=False) as show:
+        for item in RUN:
+            show(item)
+    out, err = capsys.readouterr()
+    assert out == ""
+    for line in SAID:
+        assert line in err
+    assert "\x1b[2J" not in err
+
+
+def test_the_status_counts_sub_agents() -> None:
+    lines = Lines()
+    seen = [lines.status]
+    for item in RUN[1:5]:
+        lines.of(item)
+        seen.append(lines.status)
+    assert seen == ["starting", "turn 2", "turn 2, sub-agents 0 of 40", "turn 2, sub-agents 1 of 40", "turn 2"]
