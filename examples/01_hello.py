@@ -17,6 +17,4 @@ out = agent.invoke(
     }
 )
 print(out["messages"][-1].content)
-print(
-    f"\n{out['rlm']['turns']} turns, {out['rlm']['usage']['total']['calls']} calls"
-)
+print(f"\n{out['rlm']['turns']} turns, {out['rlm']['usage']['total']['calls']} calls")

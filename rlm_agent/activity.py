@@ -80,6 +80,11 @@ class Activity:
         return None if self._lease is None else self._lease.fence
 
     @property
+    def number(self) -> int:
+        """The turn that the last event was about."""
+        return 0 if self._events is None else self._events.turn
+
+    @property
     def turns_used(self) -> int:
         """Finished turns of this question."""
         return sum(1 for turn in self.chain if turn.question == self.question.number)

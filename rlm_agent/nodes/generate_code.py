@@ -43,18 +43,25 @@ async def generate_code(activity: Activity, state: Mapping[str, Any], config: Ru
     await activity.attach_state(state)
     await activity.load_chain(state.get("rlm_head"))
     turn = await _next_turn(activity)
-    activity.emit("turn.started", number=turn.number)
     pending: list[tuple[str, str]] = []
     for attempt in range(activity.spec.limits.malformed):
         step = await activity.home.read(activity.home.ledger.get, turn.key(attempt))
         if step is None:
             if (bound := _bound(activity, state)) is not None:
                 return _finish(bound)
+            _started(activity, turn)
             step = await _ask(activity, turn, attempt, pending, config)
         if parsed(step).blocks:
+            _started(activity, turn)
             return {"rlm_step": _execute(turn, attempt)}
         pending.append((step.body["text"], reminder_for(step)))
     return _finish("malformed")
+
+
+def _started(activity: Activity, turn: _Turn) -> None:
+    """Says once that the turn began, before its first reply is waited for."""
+    if activity.number != turn.number:
+        activity.emit("turn.started", number=turn.number)
 
 
 def _execute(turn: _Turn, attempt: int) -> Step:

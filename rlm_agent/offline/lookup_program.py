@@ -31,7 +31,7 @@ Below is a part of {path}, from line {line}. Quote the lines that answer the que
 Reply NONE if there are none.
 ---
 {text}"""
-HEADER = re.compile(r"^(?:={3,}|-{3,}|#{3,}|File:)[ \t]*(\S+\.\w{1,8})[ \t]*(?:={3,}|-{3,}|#{3,})?$", re.M)
+HEADER = re.compile(r"^(={3,}|-{3,}|#{3,}|File:)[ \t]*(\S+\.\w{1,8})[ \t]*(?:={3,}|-{3,}|#{3,})?$", re.M)
 CHUNK, OVERLAP = 1600, 300  # characters
 HITS = 400  # occurrences of one lookup that are looked at more closely
 
@@ -45,12 +45,13 @@ def sources(value: Any) -> list[tuple[str, str]]:
 
 
 def sections(text: str) -> list[tuple[str, str]]:
-    """One text; where it joins files under header lines such as `=== path.py ===`, those files."""
+    """One text; where it joins files under header lines such as `=== path.py ===`, all of one style, those files."""
     marks = list(HEADER.finditer(text))
+    marks = [mark for mark in marks if mark.group(1) == marks[0].group(1)]
     if len(marks) < 2:
         return [("context", text)]
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    return [(mark.group(1), text[mark.end() + 1 : end]) for mark, end in zip(marks, ends, strict=True)]
+    return [(mark.group(2), text[mark.end() + 1 : end]) for mark, end in zip(marks, ends, strict=True)]
 
 
 lookups, others = read_task(task)

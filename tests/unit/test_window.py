@@ -161,6 +161,16 @@ def test_too_small_a_window_is_refused_with_the_number_that_works() -> None:
     assert build_messages("x" * 7000, "task", [], least)
 
 
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_a_large_system_prompt_leaves_room_for_all_parts(n: int) -> None:
+    turns = [turn(k, 3000, "출력") for k in range(1, n + 1)]
+    messages = build_messages("x" * 7000, "task " * 5000, turns, 2700, pending=[("p" * 3000, "again")], notes=["note"])
+    assert_well_formed(messages, 2700)
+    assert "the variable `task`" in messages[1][1]
+    assert f'the whole is in history[{n - 1}]["output"]' in flat(messages)
+    assert messages[-1][1] == "again\n\nnote"
+
+
 TEXTS = st.builds(lambda unit, n: unit * n, st.sampled_from(["", "a", "가", "line\n", " ", "😀"]), st.integers(0, 4000))
 
 
