@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Suites that need more than pip installs are off unless what they need is named."""
-    off = {"slow": not config.getoption("--slow"), "postgres": "RLM_TEST_POSTGRES" not in os.environ}
-    why = {"slow": "run with --slow", "postgres": "name a server in RLM_TEST_POSTGRES"}
+    """Suites that need more than the extra `test` are off unless what they need is there."""
+    off = {
+        "slow": "" if config.getoption("--slow") else "run with --slow",
+        "postgres": "" if "RLM_TEST_POSTGRES" in os.environ else "name a server in RLM_TEST_POSTGRES",
+        "extras": "" if find_spec("deepagents") else "pip install -e '.[dev]'",
+        "local_model": "" if "RLM_TEST_LOCAL_MODEL" in os.environ else "set RLM_TEST_LOCAL_MODEL",
+    }
     for item in items:
-        for marker in off:
-            if off[marker] and marker in item.keywords:
-                item.add_marker(pytest.mark.skip(reason=f"{marker}: {why[marker]}"))
+        for marker, why in off.items():
+            if why and marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: {why}"))
 
 
 _CELLS = pytest.StashKey[dict[tuple[str, str, str], str]]()

@@ -105,8 +105,9 @@ def test_two_calls_in_one_task_are_two_runs() -> None:
     assert len(set(out["rlm"]["runs"])) == 2
 
 
+@pytest.mark.extras
 def test_a_deepagents_compiled_subagent() -> None:
-    deepagents = pytest.importorskip("deepagents")
+    import deepagents
 
     def main(messages: list[Any]) -> AIMessage:
         if isinstance(messages[-1], ToolMessage):
