@@ -112,6 +112,15 @@ def test_answered_and_a_message_is_the_next_question_in_the_same_repl(tmp_path: 
     assert texts(out) == ["q", "q: 4 1", "q", "q: 4 2"]
 
 
+def test_the_next_question_may_bring_a_new_context(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.agent([FIRST, READY]).invoke(asked("q", context="abcd"), THREAD)
+    out = bench.agent([MORE, READY]).invoke(asked("next", context="ab"), THREAD)
+    assert out["rlm"]["content"] == "next: 2 2", "the variables stay, the context is the new one"
+    out = bench.agent([READY]).invoke(asked("last"), THREAD)
+    assert out["rlm"]["content"] == "last: 2 2", "and it stays for the question after"
+
+
 def test_without_a_saver_there_is_no_memory_across_finished_questions(tmp_path: Path) -> None:
     bench = Bench(tmp_path, saver=False)
     out = bench.agent([FIRST, READY]).invoke(asked("q"), THREAD)

@@ -88,6 +88,14 @@ def test_events_in_a_parent_arrive_with_subgraphs(parent: Any) -> None:
     assert all(space and space[0].startswith("research:") for space, _ in parts)
 
 
+def test_root_tokens_in_a_parent_arrive_and_sub_agents_are_silent(parent: Any) -> None:
+    config: Any = {"configurable": {"thread_id": "tokens"}}
+    parts = list(parent.stream(GIVEN, config, stream_mode="messages", subgraphs=True))
+    roles = {meta.get("rlm_role") for _, (_, meta) in parts}
+    assert "root" in roles
+    assert "sub" not in roles
+
+
 def test_a_parents_rerun_of_the_step_gives_the_recorded_result() -> None:
     """The parent fails after our node and has kept nothing of it: its re-run of the step pays nothing again."""
     failing = [True]
