@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import ModelUse
-from rlm_agent.errors import HomeError, RLMError
+from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.models import ask, model_name, text_of, usage_of
 from rlm_agent.prompts import render
 from rlm_agent.schemas import parse_json, validate
@@ -35,9 +35,15 @@ class SubCall:
         self.activity, self.key, self.spec, self.turn = activity, key, spec, turn
         name = spec.get("model")
         agent = activity.spec
-        self.model: BaseChatModel = agent.sub if name is None else agent.models[name]
         names = agent.tools if spec.get("tools") is None else spec["tools"]
-        self.tools = [agent.tools[tool] for tool in names]
+        try:
+            self.model: BaseChatModel = agent.sub if name is None else agent.models[name]
+            self.tools = [agent.tools[tool] for tool in names]
+        except KeyError as error:
+            raise ConfigError(
+                f"The run was started with a model or tool named {error}, which this agent does not have: create it "
+                "with the same models and tools to resume."
+            ) from error
 
     @property
     def seconds(self) -> float:

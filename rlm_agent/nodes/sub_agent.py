@@ -19,9 +19,12 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
     home = activity.home
     packed = await home.read(home.blobs.get, state["rlm_chunk"])
     calls = unpack(packed)
-    async with asyncio.TaskGroup() as group:
-        for index, call in enumerate(calls):
-            group.create_task(_one(activity, index, call, state["rlm_turn"], config))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index, call in enumerate(calls):
+                group.create_task(_one(activity, index, call, state["rlm_turn"], config))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
 
 
 async def _one(activity: Activity, index: int, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
