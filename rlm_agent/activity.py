@@ -13,11 +13,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
 from rlm_agent import keys
-from rlm_agent.budget import Account
+from rlm_agent.budget import Account, raised
 from rlm_agent.entry import ENTRY_KEY, Entry
 from rlm_agent.errors import ConfigError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
 from rlm_agent.spec import AgentSpec
+from rlm_agent.store.extensions import Extension
 from rlm_agent.store.home import Home
 from rlm_agent.store.leases import Fence, Lease
 from rlm_agent.store.notes import Note
@@ -38,6 +39,7 @@ class Activity:
         chain: the turns from the run's first to the head, oldest first.
         complaints: what checks said, by the lineage of the turn.
         notes: all notes of the run.
+        extensions: bounds of the question raised since it was asked.
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
         tool_agents: compiled sub-agents, by model and tools.
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
@@ -51,6 +53,7 @@ class Activity:
         self.chain: list[TurnRecord] = []
         self.complaints: dict[str, str] = {}
         self.notes: list[Note] = []
+        self.extensions: list[Extension] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.turn: TurnRun | None = None
         self.tool_agents: dict[Any, Any] = {}
@@ -89,6 +92,11 @@ class Activity:
         """Finished turns of this question."""
         return sum(1 for turn in self.chain if turn.question == self.question.number)
 
+    async def resumes(self, run: RunRecord, question: QuestionRecord) -> None:
+        """Notes that this entry goes on with a question, with bounds as they are by now; `prepare` takes it up."""
+        self.resume = True
+        self.account.budget = raised(self.spec.budget, await self._extensions_of(run.id, question.number))
+
     async def lease(self, place: str) -> None:
         """Becomes the owner of a place, or raises LeaseHeld naming the one who is."""
         if self._lease is not None:
@@ -108,6 +116,15 @@ class Activity:
             self.account.add(row)
         self.account.sub_calls = await self.home.read(self.home.ledger.count, run.id, "slot", question.number)
         self.notes = await self.home.read(self.home.notes.list, run.id)
+        await self.load_extensions()
+
+    async def load_extensions(self) -> None:
+        """Reads by how much the question's bounds were raised, which may happen while it is worked on."""
+        self.extensions = await self._extensions_of(self.run.id, self.question.number)
+        self.account.budget = raised(self.spec.budget, self.extensions)
+
+    async def _extensions_of(self, run: str, question: int) -> list[Extension]:
+        return await self.home.read(self.home.extensions.list, run, question)
 
     async def attach_state(self, state: Mapping[str, Any]) -> None:
         """Takes up the question that the state names, where `prepare` did not run in this entry."""
@@ -124,17 +141,17 @@ class Activity:
         question = await self.home.read(self.home.runs.question, run.id, reference["question"])
         await self.attach(run, question)
 
+    async def stand(self, head: str | None) -> None:
+        """Entered at an older checkpoint, the run stands where this entry does, not where it stood before."""
+        if self.entry.checkpoint:
+            await self.home.runs.stand(self.run.id, self.question.number, head, self.fence)
+
     async def load_chain(self, head: str | None) -> None:
-        """Reads the turns up to `head`, only those that are not read yet."""
-        if head is None or (self.chain and self.chain[-1].id == head):
-            self.chain = self.chain if head else []
+        """Reads the turns up to `head`, those of the runs that this one was forked from included."""
+        if self.chain and self.chain[-1].id == head:
             return
-        turns = {turn.id: turn for turn in await self.home.read(self.home.turns.list, self.run.id)}
-        chain: list[TurnRecord] = []
-        while head is not None and head in turns:
-            chain.append(turns[head])
-            head = turns[head].parent
-        self.chain = chain[::-1]
+        await self.stand(head)
+        self.chain = [] if head is None else await self.home.read(self.home.turns.chain, head)
         await self._load_complaints()
 
     async def _load_complaints(self) -> None:

@@ -5,13 +5,55 @@ grows with each recorded step.
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
+from rlm_agent.errors import ConfigError
 from rlm_agent.settings import Budget
 
-__all__ = ["Account", "ModelUse", "usage_report"]
+__all__ = ["Account", "ModelUse", "check_amounts", "raised", "usage_report"]
+
+_FRACTIONS = ("usd", "seconds")
+
+
+class Raise(Protocol):
+    """What raises a bound: its name, and by how much."""
+
+    @property
+    def bound(self) -> str: ...
+    @property
+    def amount(self) -> float: ...
+
+
+def raised(budget: Budget, raises: Iterable[Raise]) -> Budget:
+    """The budget with bounds raised; what has no bound stays without one."""
+    amounts: dict[str, float] = {}
+    for extension in raises:
+        amounts[extension.bound] = amounts.get(extension.bound, 0) + extension.amount
+    bounds = {name: getattr(budget, name) for name in amounts}
+    changed = {name: bound + _amount(name, amounts[name]) for name, bound in bounds.items() if bound is not None}
+    return replace(budget, **changed) if changed else budget
+
+
+def check_amounts(amounts: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless each amount raises a bound that there is."""
+    names = [f.name for f in fields(Budget)]
+    if not amounts:
+        raise ConfigError(
+            f"Nothing to extend: give a bound and by how much, usd=+10; the bounds are {', '.join(names)}."
+        )
+    for name, amount in amounts.items():
+        if name not in names:
+            raise ConfigError(f"No bound is named {name!r}; the bounds are {', '.join(names)}.")
+        kinds = (int, float) if name in _FRACTIONS else (int,)
+        if isinstance(amount, bool) or not isinstance(amount, kinds) or not 0 < amount < 10**15:
+            what = "a number" if name in _FRACTIONS else "a whole number"
+            raise ConfigError(f"{name}={amount!r}: give {what} above 0, by which the bound is raised.")
+
+
+def _amount(name: str, amount: float) -> float:
+    return amount if name in _FRACTIONS else int(amount)
 
 
 class UsageLike(Protocol):

@@ -23,6 +23,8 @@ from rlm_agent.entry import ENTRY_KEY, Entry, read_entry
 from rlm_agent.errors import ConfigError
 from rlm_agent.settings import Budget
 from rlm_agent.spec import AgentSpec
+from rlm_agent.store.home import Home
+from rlm_agent.store.records import QuestionRecord, RunRecord
 
 __all__ = ["RLMGraph", "step_limit"]
 
@@ -44,7 +46,7 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """LangGraph's `stream`, with the question looked up or recorded first. See `create_rlm_agent`."""
         entry = self._enter(input, config)
         activity, given = run_sync(lambda: self._open(entry, input))
-        config = self._entry_config(config, entry)
+        config = self._entry_config(config, entry, activity.account.budget)
         kwargs = self._visible(entry, kwargs)
         try:
             with _cancelled_by_ctrl_c(activity):
@@ -57,7 +59,7 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """The async form of `stream`."""
         entry = self._enter(input, config)
         activity, given = await self._open(entry, input)
-        config = self._entry_config(config, entry)
+        config = self._entry_config(config, entry, activity.account.budget)
         kwargs = self._visible(entry, kwargs)
         try:
             async for part in super().astream(given, config, **kwargs):
@@ -87,16 +89,16 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         activity = Activity(self.spec, entry, home)
         if isinstance(input, Mapping) and not isinstance(input, Command):
             input = await read_input(self.spec, home, entry, input)
-        elif input is None and await _can_resume(self.spec, home, entry):
-            activity.resume = True
+        elif input is None and (found := await _resumed(self.spec, home, entry)) is not None:
+            await activity.resumes(*found)
             input = {"messages": []}
         self.activities.add(activity)
         return activity, input
 
-    def _entry_config(self, config: RunnableConfig | None, entry: Entry) -> RunnableConfig:
+    def _entry_config(self, config: RunnableConfig | None, entry: Entry, budget: Budget) -> RunnableConfig:
         given: dict[str, Any] = dict(config or {})
         own = None if entry.embedded else given.get("recursion_limit")
-        limit = own if own is not None else step_limit(self.spec.budget)
+        limit = own if own is not None else step_limit(budget)
         configurable = {**(given.get("configurable") or {}), ENTRY_KEY: entry.id}
         return RunnableConfig(**{**given, "configurable": configurable, "recursion_limit": limit})  # type: ignore[typeddict-item]
 
@@ -107,11 +109,12 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return kwargs
 
 
-async def _can_resume(spec: AgentSpec, home: Any, entry: Entry) -> bool:
+async def _resumed(spec: AgentSpec, home: Home, entry: Entry) -> tuple[RunRecord, QuestionRecord] | None:
+    """The run that an entry without input is about; None: it is LangGraph's to resume."""
     if entry.embedded or entry.checkpoint or entry.thread is None:
-        return False
+        return None
     await home.read(home.open)
-    return await home.read(home.runs.newest, entry.thread, "", spec.name) is not None
+    return await home.read(home.runs.newest, entry.thread, "", spec.name)
 
 
 def _only_messages(values: Any) -> None:

@@ -1,95 +1,24 @@
-"""Looking at recorded runs: `open_run` and `runs`. Reads the home only; no agent, model or worker is needed.
+"""Looking at recorded runs: `open_run` and `runs`. Needs the home only, no agent and no model.
 
-A living run can be looked at while another process works on it: turns and steps are never changed once written.
+A living run can be looked at while another process works on it: turns and steps are never changed once written. Values
+are converted, and code tried out, in workers of `run_values.py`; forks are `run_forks.py`'s, events `run_story.py`'s:
+modules that are loaded when they are used, so that looking at turns loads neither LangChain nor numpy.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from rlm_agent.budget import Account
+from rlm_agent.budget import check_amounts
 from rlm_agent.errors import ConfigError
-from rlm_agent.settings import Budget
 from rlm_agent.store.home import Home, as_home
-from rlm_agent.store.plain import unpack
-from rlm_agent.store.records import BatchRecord, QuestionRecord, RunRecord, TurnRecord
+from rlm_agent.store.records import QuestionRecord, RunRecord, TurnRecord
+from rlm_agent.turn_view import Answer, TurnView, Variable, folded, variables_of
 
-__all__ = ["Answer", "RunView", "TurnView", "open_run", "runs"]
+if TYPE_CHECKING:
+    from rlm_agent.run_values import EvalResult, RunCopy
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer as it stands: JSON content, and whether the root called it ready."""
-
-    content: Any
-    ready: bool
-
-
-class TurnView:
-    """One recorded turn."""
-
-    def __init__(self, record: TurnRecord, home: Home) -> None:
-        self.record = record
-        self._home = home
-
-    def __repr__(self) -> str:
-        return f"<turn {self.number} of run {self.record.run[:8]}: {self.code.strip()[:60]!r}>"
-
-    @property
-    def number(self) -> int:
-        """From 1, through the run."""
-        return self.record.number
-
-    @property
-    def reasoning(self) -> str:
-        """The reply's text outside its code."""
-        return self.record.reasoning
-
-    @property
-    def code(self) -> str:
-        """All blocks, joined."""
-        return self.record.code
-
-    @property
-    def output(self) -> str:
-        """Everything the cells printed, in full."""
-        if self.record.output_ref is None:
-            return self.record.output
-        return self._home.blobs.get(self.record.output_ref).decode("utf-8", "replace")
-
-    @property
-    def error(self) -> str | None:
-        """The traceback that ended the turn, or None."""
-        return self.record.error
-
-    @property
-    def seconds(self) -> float:
-        """Running time of the cells, not waiting for sub-agents."""
-        return self.record.seconds
-
-    @property
-    def batches(self) -> tuple[BatchRecord, ...]:
-        """The sub-calls of the turn, wave by wave."""
-        return self.record.batches
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """Tokens and cost of the turn, from the ledger."""
-        return _fold(self._home.ledger.turn_usage(self.record.run, self.number))
-
-    @property
-    def lost(self) -> tuple[dict[str, Any], ...]:
-        """Variables that the snapshot could not hold: {"name", "type", "why"}."""
-        return self.record.lost
-
-    @property
-    def answer(self) -> Answer:
-        """The answer at the end of the turn."""
-        answer = self.record.answer
-        if "ref" in answer:
-            return Answer(unpack(self._home.blobs.get(answer["ref"])), bool(answer["ready"]))
-        return Answer(answer["content"], bool(answer["ready"]))
+__all__ = ["Answer", "RunView", "TurnView", "Variable", "open_run", "runs"]
 
 
 class RunView:
@@ -109,13 +38,8 @@ class RunView:
 
     @property
     def turns(self) -> list[TurnView]:
-        """The turns that the head descends from, oldest first."""
-        by_id = {turn.id: turn for turn in self.home.turns.list(self.id)}
-        head, chain = self.home.turns.head(self.id), []
-        while head is not None:
-            chain.append(TurnView(head, self.home))
-            head = None if head.parent is None else by_id.get(head.parent)
-        return chain[::-1]
+        """The turns that the head descends from, oldest first; those that a fork shares with its origin included."""
+        return [TurnView(turn, self.home) for turn in self._chain()]
 
     @property
     def head(self) -> TurnView | None:
@@ -129,14 +53,19 @@ class RunView:
         return self.home.runs.questions(self.id)
 
     @property
+    def question(self) -> QuestionRecord:
+        """The question that the run stands at: the newest, unless the thread was entered at an older checkpoint."""
+        return self.home.runs.question(self.id)
+
+    @property
     def status(self) -> str:
-        """Of the newest question: "open", "stopped" or "answered"."""
-        return self.questions[-1].status
+        """Of the question that the run stands at: "open", "stopped" or "answered"."""
+        return self.question.status
 
     @property
     def answer(self) -> Answer:
-        """The newest question's answer as it stands."""
-        question, head = self.questions[-1], self.head
+        """The answer to that question as it stands."""
+        question, head = self.question, self.head
         if head is None or head.record.question != question.number:
             return Answer("", False)
         answer = head.answer
@@ -144,16 +73,127 @@ class RunView:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Tokens and cost of the whole run: {root, sub, total, by_model, seconds}."""
-        return _fold(self.home.ledger.usage(self.id), sum(q.active_seconds for q in self.questions))
+        """Tokens and cost of the whole run: {root, sub, total, by_model, seconds}. A fork's begins with its
+        origin's.
+        """
+        return folded(self.home.ledger.usage(self.id), sum(q.active_seconds for q in self.questions))
 
+    def events(self) -> list[dict[str, Any]]:
+        """The run's story as the events that it streamed, told again from its records: also of a killed run."""
+        from rlm_agent.run_story import story
 
-def _fold(rows: Any, seconds: float = 0.0) -> dict[str, Any]:
-    account = Account(Budget())
-    for row in rows:
-        account.add(row)
-    report = account.report()
-    return {**report, "seconds": round(seconds, 3)}
+        return story(self.home, self.record, self._chain())
+
+    def variables(self, turn: int | None = None) -> list[Variable]:
+        """The variables at the end of a turn, of the newest by default. Starts no worker."""
+        chain = self._chain(turn)
+        return variables_of(chain[-1] if chain else None)
+
+    def value(self, name: str, turn: int | None = None, as_: Literal["json", "text", "npy", "bytes"] = "json") -> Any:
+        """A variable's value at the end of a turn, converted in a worker: only plain data reaches this process.
+
+        Args:
+            name: the variable.
+            turn: number of the turn; None: the newest.
+            as_: "json": dicts, lists, numbers and strings; "text": its `str`; "npy": a numpy array; "bytes": bytes.
+
+        Raises:
+            ConfigError: there is no such turn or variable, it is lost, or it has no such form.
+        """
+        from rlm_agent.run_values import read_value
+
+        with self.copy(turn) as copy:
+            chain = self._chain(turn)
+            return read_value(copy, chain[-1] if chain else None, name, as_)
+
+    def eval(self, code: str, turn: int | None = None) -> "EvalResult":
+        """Runs code on a throw-away copy of the REPL as it was at the end of a turn; the run itself is untouched.
+
+        The task, context, messages and history are bound; sub-calls and host functions are not to be had.
+        """
+        with self.copy(turn) as copy:
+            return copy.eval(code)
+
+    def copy(self, turn: int | None = None) -> "RunCopy":
+        """A throw-away copy for several `eval`s. A context manager; its worker starts with the first."""
+        from rlm_agent.run_values import RunCopy
+
+        chain = self._chain(turn)
+        question = self.question if turn is None else self.home.runs.question(self.id, chain[-1].question)
+        return RunCopy(self.home, question, chain)
+
+    def tell(self, text: str) -> None:
+        """Leaves a note that the root reads at its next turn, in whatever process that is."""
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError("tell(text): there is nothing to tell; give a non-empty str.")
+        from rlm_agent.bridge import run_sync
+
+        run_sync(lambda: self.home.notes.add(self.id, text))
+
+    def extend(self, **amounts: float) -> None:
+        """Raises bounds of the question that the run stands at: `extend(usd=+10, turns=5)`.
+
+        A living run has them from its next turn on, a stopped one when its thread is invoked with None. What has no
+        bound stays without one.
+
+        Args:
+            amounts: names of `Budget`, each with the number by which the bound is raised.
+
+        Raises:
+            ConfigError: a name is no bound, or an amount does not raise it.
+        """
+        check_amounts(amounts)
+        from rlm_agent.bridge import run_sync
+
+        run_sync(lambda: self.home.extensions.add(self.id, self.question.number, amounts))
+
+    def fork(
+        self,
+        turn: int,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        resample: bool = False,
+        thread: str | None = None,
+    ) -> dict[str, Any]:
+        """Makes a new thread that stands where a turn ended; `agent.invoke(None, config)` goes on from there.
+
+        Turns and blobs are shared, and this run is not touched. The fork goes on with the turn's question, even where
+        that was answered: the content is kept. Its usage begins with what was used by then. What it asks for again
+        unchanged is answered from the record.
+
+        Args:
+            turn: number of the turn.
+            code: what the next turn runs, instead of asking the root.
+            message: a note that the root reads with its next reply, which is asked anew.
+            resample: asks for everything anew.
+            thread: id of the new thread; None: a random one.
+
+        Returns:
+            The config of the new thread.
+
+        Raises:
+            ConfigError: there is no such turn, the code or the message is empty, or the thread has a run.
+        """
+        from rlm_agent.bridge import run_sync
+        from rlm_agent.run_forks import Branch, make_fork
+
+        chain, branch = self._chain(), Branch(code, message, resample, thread)
+        at = len(self._chain(turn))
+        made = run_sync(lambda: make_fork(self.home, self.record, chain, at, branch))
+        return {"configurable": {"thread_id": made}}
+
+    def _chain(self, turn: int | None = None) -> list[TurnRecord]:
+        """The turns up to one of them, or up to the head."""
+        head = self.home.turns.head(self.id)
+        chain = [] if head is None else self.home.turns.chain(head.id)
+        if turn is None:
+            return chain
+        upto = [record for record in chain if record.number <= turn]
+        if not upto or upto[-1].number != turn:
+            there = f"its turns are {chain[0].number} to {chain[-1].number}" if chain else "it has no turn yet"
+            raise ConfigError(f"The run of thread {self.record.thread!r} has no turn {turn!r}: {there}.")
+        return upto
 
 
 def open_run(
@@ -169,7 +209,7 @@ def open_run(
     Raises:
         ConfigError: the home holds no such run.
     """
-    id_ = thread if isinstance(thread, str) else str(thread.get("configurable", {}).get("thread_id"))
+    id_ = _thread_id(thread)
     opened = as_home(home)
     found = opened.runs.newest(id_, "", name)
     if found is not None:
@@ -180,7 +220,14 @@ def open_run(
     return RunView(max(embedded, key=lambda run: run.created), opened)
 
 
-def runs(thread: str | None = None, home: "Home | str | os.PathLike[str] | None" = None) -> list[RunView]:
+def _thread_id(thread: "str | Mapping[str, Any]") -> str:
+    given = thread if isinstance(thread, str) else (thread.get("configurable") or {}).get("thread_id")
+    if given is None:
+        raise ConfigError('The config names no thread: give {"configurable": {"thread_id": "..."}}, or a thread id.')
+    return str(given)
+
+
+def runs(thread_id: str | None = None, home: "Home | str | os.PathLike[str] | None" = None) -> list[RunView]:
     """All runs of a thread, or of the home, oldest first."""
     opened = as_home(home)
-    return [RunView(run, opened) for run in sorted(opened.runs.list(thread), key=lambda run: run.created)]
+    return [RunView(run, opened) for run in sorted(opened.runs.list(thread_id), key=lambda run: run.created)]

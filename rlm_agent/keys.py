@@ -67,9 +67,9 @@ def check_key(turn: str) -> str:
     return digest("check", turn)
 
 
-def notes_key(before: str, turn: int) -> str:
-    """The key under which a turn records the notes that it reads."""
-    return digest("notes", before, turn)
+def notes_key(before: str, turn: int, run: str) -> str:
+    """The key under which a turn of a run records the notes that it reads; a fork decides for itself."""
+    return digest("notes", before, turn, run)
 
 
 def question_digest(content: Any, context_digest: str) -> str:

@@ -1,14 +1,21 @@
 """LangChain messages in and out of plain values: for the ledger, for the REPL's `messages`, for digests."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict, messages_from_dict
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    message_to_dict,
+    messages_from_dict,
+)
 
 from rlm_agent.models import text_of
 
-__all__ = ["conversation", "dump", "last_human", "load"]
+__all__ = ["conversation", "dump", "last_human", "load", "spoken"]
 
 
 def dump(message: BaseMessage) -> dict[str, Any]:
@@ -37,3 +44,9 @@ def conversation(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         for message in messages
         if message.type in roles and not (isinstance(message, AIMessage) and message.tool_calls)
     ]
+
+
+def spoken(earlier: Sequence[Mapping[str, Any]], id_: Callable[[int], str]) -> list[BaseMessage]:
+    """The inverse of `conversation`; `id_` names the n-th message."""
+    kinds: dict[str, type[BaseMessage]] = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
+    return [kinds[entry["role"]](content=entry["content"], id=id_(n)) for n, entry in enumerate(earlier)]

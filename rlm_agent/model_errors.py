@@ -18,6 +18,8 @@ _KEY_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|API_BA
 _KEY_SHAPES = re.compile(r"\b(?:sk|pk|rk|gsk|xai|tvly|AIza|hf)[-_][\w*.-]{6,}|(?i:bearer\s+\S+)")
 _PACKAGE = re.compile(r"pip install [`'\"]?([\w.-]+)")
 _CUT = 240
+# What langchain-openai and langchain-core say of an answer without choices; they have no class for it.
+_NO_COMPLETION = ("No generations found in stream", "Unexpected response type", "'choices'")
 
 _ADVICE = {
     400: "the request was refused as malformed",
@@ -62,6 +64,8 @@ def one_line(error: BaseException, name: str, model: Any) -> str:
     """
     status, url = _status(error), base_url(model)
     at = f" at {url}" if url else ""
+    if _too_long(error):
+        return f"Model {name}{at} answered {status or 400}: {_ADVICE[413]}{_said(error, model)}."
     if status is not None:
         advice = _ADVICE.get(
             status, "the server failed: resume the run later" if status >= 500 else "the call was refused"
@@ -69,6 +73,12 @@ def one_line(error: BaseException, name: str, model: Any) -> str:
         # A provider quotes part of a refused key, so nothing of such a message is repeated.
         said = "" if status in (401, 403) else _said(error, model)
         return f"Model {name}{at} answered {status}: {advice}{said}."
+    if _no_completion(error):
+        whole = " and that its base URL is whole (most end in /v1)" if url else ""
+        return (
+            f"Model {name}{at} sent no chat completion{_sent(error, model)}: "
+            f"check that the server is well{whole}, then resume the run."
+        )
     kind = _connection(error)
     if kind:
         return f"Model {name}{at or ' (default address)'}: {kind}."
@@ -110,9 +120,32 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
+def _too_long(error: BaseException) -> bool:
+    """Whether the prompt is longer than the model's context; providers answer it with 400, not 413."""
+    named = any("ContextOverflow" in cls.__name__ for cls in type(error).__mro__)
+    return named or getattr(error, "code", None) == "context_length_exceeded"
+
+
+def _no_completion(error: BaseException) -> bool:
+    """Whether an answer came, as if all were well, that is no JSON or holds no choices."""
+    if any(type(link).__name__ == "JSONDecodeError" for link in _chain(error)):
+        return True
+    if isinstance(error, IndexError):
+        return _raised_in(error) == "langchain_core.language_models.chat_models"
+    return isinstance(error, ValueError | TypeError | KeyError) and any(said in str(error) for said in _NO_COMPLETION)
+
+
+def _raised_in(error: BaseException) -> str:
+    """The module that raised."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return str(place.tb_frame.f_globals.get("__name__", "")) if place is not None else ""
+
+
 def _status(error: BaseException) -> int | None:
     for value in (getattr(error, "status_code", None), getattr(getattr(error, "response", None), "status_code", None)):
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 400:
             return value
     return None
 
@@ -129,9 +162,15 @@ def _connection(error: BaseException) -> str:
     return ""
 
 
+def _sent(error: BaseException, model: Any) -> str:
+    """What came instead, where langchain-openai quotes it."""
+    came = " ".join(str(error).partition(", got ")[2].split())
+    return f" but {_short(redact(came, model))}" if came else ""
+
+
 def _said(error: BaseException, model: Any) -> str:
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
+    bodies = (getattr(error, "body", None), *error.args[:1])
+    message = next((body["message"] for body in bodies if isinstance(body, dict) and body.get("message")), None)
     text = _short(redact(" ".join(str(message or error).split()), model)).rstrip(".")
     return f" ({text})" if text else ""
 

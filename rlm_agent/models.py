@@ -9,8 +9,9 @@ only by the call that needs them.
 import asyncio
 import contextvars
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,8 +21,10 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from rlm_agent.endings import broke_off
 from rlm_agent.errors import ConfigError, ModelError, RLMError
 from rlm_agent.model_errors import base_url, one_line, setup_advice
+from rlm_agent.model_loops import on_this_loop
 
 __all__ = [
     "CallUsage",
@@ -29,6 +32,8 @@ __all__ = [
     "ask",
     "is_sync_only",
     "model_name",
+    "provider_errors",
+    "received",
     "resolve_model",
     "text_of",
     "usage_of",
@@ -119,18 +124,40 @@ async def ask(
         executor: where a model that is only sync runs, with the caller's context variables.
 
     Raises:
-        ModelError: the provider refused or could not be reached.
+        ModelError: the provider refused, could not be reached, or broke off.
     """
-    try:
+    with provider_errors(model):
         reply = await _invoke(model, list(messages), config, tools, executor)
+    return received(reply, messages, model)
+
+
+@contextmanager
+def provider_errors(model: BaseChatModel) -> Iterator[None]:
+    """Makes what a provider raises inside the block a `ModelError` of one line."""
+    try:
+        yield
     except RLMError:
         raise
     except Exception as error:  # every provider raises its own types
         raise ModelError(one_line(error, model_name(model), model)) from error
+
+
+def received(reply: Any, prompt: Sequence[BaseMessage], model: BaseChatModel) -> AIMessage:
+    """A reply as it may be recorded: an `AIMessage` that did not break off, with usage.
+
+    Raises:
+        ModelError: it is none.
+    """
+    name = model_name(model)
     if not isinstance(reply, AIMessage):
-        raise ModelError(f"Model {model_name(model)} returned a {type(reply).__name__} instead of an AIMessage.")
+        raise ModelError(f"Model {name} returned a {type(reply).__name__} instead of an AIMessage.")
+    if broke_off(reply):
+        raise ModelError(
+            f"Model {name}: the stream ended before the reply did: resume the run (a server that never sends a finish "
+            "reason needs a model made with disable_streaming=True)."
+        )
     if reply.usage_metadata is None:
-        reply.usage_metadata = approximate_usage(messages, reply)
+        reply.usage_metadata = approximate_usage(prompt, reply)
     return reply
 
 
@@ -141,8 +168,10 @@ async def _invoke(
     tools: Sequence[Any] | None,
     executor: Executor | None,
 ) -> Any:
-    runnable: Runnable[Any, Any] = model.bind_tools(tools) if tools else model
-    if not is_sync_only(model):
+    sync_only = is_sync_only(model)
+    here = model if sync_only else await on_this_loop(model)
+    runnable: Runnable[Any, Any] = here.bind_tools(tools) if tools else here
+    if not sync_only:
         return await runnable.ainvoke(messages, config)
     call = functools.partial(contextvars.copy_context().run, runnable.invoke, messages, config)
     return await asyncio.get_running_loop().run_in_executor(executor, call)

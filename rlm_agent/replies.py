@@ -9,12 +9,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from rlm_agent.endings import refusal, was_cut
 from rlm_agent.fences import ParsedReply, parse_reply
 from rlm_agent.models import text_of
 from rlm_agent.prompts import render
 from rlm_agent.store.records import StepRecord
 
-__all__ = ["PYTHON_TOOL", "parsed", "reminder_for", "reply_body"]
+__all__ = ["PYTHON_TOOL", "as_reply", "parsed", "reminder_for", "reply_body"]
 
 PYTHON_TOOL = {
     "type": "function",
@@ -28,15 +29,13 @@ PYTHON_TOOL = {
         },
     },
 }
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-_REASONS = ("finish_reason", "stop_reason", "incomplete_details")
 
 
 def reply_body(message: AIMessage) -> dict[str, Any]:
     """What of a reply is acted on: {"text", "cut"}."""
-    parts = [text_of(message), *(_fenced(code) for code in _python_calls(message))]
+    parts = [text_of(message), *(as_reply(code) for code in _python_calls(message))]
     text = "\n\n".join(part for part in parts if part.strip())
-    return {"text": text or _refusal(message), "cut": _was_cut(message)}
+    return {"text": text or refusal(message), "cut": was_cut(message)}
 
 
 def parsed(step: StepRecord) -> ParsedReply:
@@ -54,25 +53,8 @@ def _python_calls(message: AIMessage) -> list[str]:
     return [code for code in calls if isinstance(code, str)]
 
 
-def _fenced(code: str) -> str:
-    """The code as a block, in a fence longer than any that it holds."""
+def as_reply(code: str) -> str:
+    """Code as a reply of one block, in a fence longer than any that it holds."""
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}python\n{code}\n{fence}"
-
-
-def _refusal(message: AIMessage) -> str:
-    """The words of a refusal, which some providers give beside an empty content."""
-    refusal = message.additional_kwargs.get("refusal")
-    if isinstance(refusal, str) and refusal:
-        return refusal
-    blocks = message.content if isinstance(message.content, list) else []
-    texts = [block.get("refusal") for block in blocks if isinstance(block, dict)]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _was_cut(message: AIMessage) -> bool:
-    metadata = message.response_metadata or {}
-    reasons = [metadata.get(name) for name in _REASONS]
-    words = [reason.get("reason") if isinstance(reason, dict) else reason for reason in reasons]
-    return any(isinstance(word, str) and word.lower() in _CUT for word in words)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ def root_messages(activity: "Activity", pending: Sequence[tuple[str, str]] = ())
         pending: replies of this turn without code, with the reminders that answered them.
     """
     own = [turn for turn in activity.chain if turn.question == activity.question.number]
-    turns = [_window_turn(activity, turn) for turn in own]
+    ends = [*(turn.at for turn in own), math.inf]
+    turns = [_window_turn(activity, turn, until) for turn, until in zip(own, ends[1:], strict=True)]
     system = system_prompt(activity.spec, activity.question.context)
     parts = build_messages(system, _task(activity), turns, activity.spec.limits.window_tokens, pending)
     return [_KINDS[role](content=text) for role, text in parts]
@@ -50,11 +52,13 @@ def _note(text: str) -> str:
     return f"A note from the user: {text}"
 
 
-def _window_turn(activity: "Activity", turn: TurnRecord) -> WindowTurn:
+def _window_turn(activity: "Activity", turn: TurnRecord, until: float) -> WindowTurn:
+    """A turn, with what the root was told between its end and the end of the next one."""
     shown = turn.shown
     if (complaint := activity.complaints.get(turn.lineage)) is not None:
         shown += "\n\n" + render("complaint", complaint=complaint)
-    shown = "\n\n".join([shown, *(_note(note) for note in _notes_of(activity, turn.number + 1))])
+    told = [_note(note) for note in _notes_of(activity, turn.number + 1)]
+    shown = "\n\n".join([shown, *_raised(activity, turn.at, until), *told])
     return WindowTurn(
         number=turn.number,
         reply=turn.reply,
@@ -62,6 +66,12 @@ def _window_turn(activity: "Activity", turn: TurnRecord) -> WindowTurn:
         line=fold_line(turn.number, turn.code, turn.output or turn.shown, turn.error),
         false_starts=turn.false_starts,
     )
+
+
+def _raised(activity: "Activity", since: float, until: float) -> list[str]:
+    """By how much the user raised bounds in this time: what the turn says is left is less than there is."""
+    raised = [f"{e.bound} +{e.amount:g}" for e in activity.extensions if since <= e.at < until]
+    return [f"The user raised the budget: {', '.join(raised)}."] if raised else []
 
 
 def _notes_of(activity: "Activity", turn: int) -> list[str]:

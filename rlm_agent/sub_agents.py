@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import ModelUse
+from rlm_agent.endings import shortcoming
 from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.models import ask, model_name, text_of, usage_of
 from rlm_agent.prompts import render
@@ -86,15 +87,21 @@ class SubCall:
             seconds=round(seconds, 3),
         )
 
-    def slot(self, text: str, usage: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        """The slot of a reply: checked against the schema where one was given."""
-        name = model_name(self.model)
-        slot = {**failed_slot("", model=name, seconds=seconds), "text": text, "ok": True, "error": None, "usage": usage}
+    def slot(self, reply: BaseMessage, usage: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+        """The slot of a last message: whether it is a whole answer, and matches the schema where one was given."""
+        problem = shortcoming(reply) if isinstance(reply, AIMessage) else ""
+        slot = {
+            **failed_slot(problem, model=model_name(self.model), seconds=seconds),
+            "text": text_of(reply),
+            "ok": not problem,
+            "error": problem or None,
+            "usage": usage,
+        }
         schema = self.spec.get("schema")
-        if schema is None:
+        if schema is None or problem:
             return slot
         try:
-            slot["data"] = parse_json(text)
+            slot["data"] = parse_json(slot["text"])
         except ValueError as error:
             return {**slot, "ok": False, "error": f"the reply holds no JSON: {error}"}
         complaints = validate(slot["data"], schema)
@@ -102,19 +109,16 @@ class SubCall:
 
 
 async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
-    """Performs one slot unless it is recorded, and leaves its body in `activity.results`.
+    """Performs one slot that is not recorded yet, and leaves its body in `activity.results`.
 
     Raises:
         HomeError: the outcome could not be recorded; nothing after it may be trusted.
     """
-    home = activity.home
-    stored = await home.read(home.ledger.get, key)
-    if stored is None:
-        stored = await _perform_new(SubCall(activity, key, spec, turn), config)
+    stored = await _within_limits(SubCall(activity, key, spec, turn), config)
     activity.results[key] = stored.body
 
 
-async def _perform_new(call: SubCall, config: RunnableConfig) -> StepRecord:
+async def _within_limits(call: SubCall, config: RunnableConfig) -> StepRecord:
     gate = call.activity.agents if call.tools else call.activity.slots
     async with gate:
         started = time.monotonic()
@@ -136,7 +140,7 @@ async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> Ste
     except RLMError as error:
         problem = str(error)
     except Exception as error:  # noqa: BLE001 - whatever a provider, a tool or a middleware raises costs this slot only
-        problem = f"{type(error).__name__}: {error}"
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
     name = model_name(call.model)
     return call.step("slot", failed_slot(problem, model=name, seconds=time.monotonic() - started))
 
@@ -146,14 +150,14 @@ async def _plain(call: SubCall, config: RunnableConfig, started: float) -> StepR
     seconds = time.monotonic() - started
     step, use = call.paid(call.step("slot", {}), reply, seconds), ModelUse()
     use.add(step)
-    return replace(step, body=call.slot(text_of(reply), use.plain(), seconds))
+    return replace(step, body=call.slot(reply, use.plain(), seconds))
 
 
 async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
     from rlm_agent.tool_agent import run_tool_agent  # create_agent is imported only by agents that have tools
 
-    text, usage = await run_tool_agent(call, silent(config))
-    return call.step("slot", call.slot(text, usage, time.monotonic() - started))
+    reply, usage = await run_tool_agent(call, silent(config))
+    return call.step("slot", call.slot(reply, usage, time.monotonic() - started))
 
 
 def silent(config: RunnableConfig) -> RunnableConfig:

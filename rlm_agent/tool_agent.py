@@ -22,7 +22,8 @@ from rlm_agent import keys
 from rlm_agent.budget import ModelUse
 from rlm_agent.errors import RLMError, ToolError
 from rlm_agent.messages import dump, load
-from rlm_agent.models import text_of
+from rlm_agent.model_loops import on_this_loop
+from rlm_agent.models import provider_errors, received
 from rlm_agent.prompts import render
 from rlm_agent.store.records import StepRecord
 
@@ -100,8 +101,10 @@ async def _ask_model(
         if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
             raise ToolError(f"not sent: the budget's {bound} is used up")
         started = time.monotonic()
-        response = await handler(request)
-        reply = next(message for message in response.result if isinstance(message, AIMessage))
+        with provider_errors(call.model):
+            response = await handler(request.override(model=await on_this_loop(request.model)))
+        last = next((message for message in response.result if isinstance(message, AIMessage)), None)
+        reply = received(last, request.messages, call.model)
         if steps.turns >= call.max_turns:
             reply = reply.model_copy(update={"tool_calls": [], "invalid_tool_calls": []})
         step = call.step("model", {"message": dump(reply)}, key)
@@ -144,8 +147,8 @@ def _plain(message: BaseMessage) -> Any:
     return [message.type, message.content, calls, getattr(message, "tool_call_id", None)]
 
 
-async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-    """Runs one sub-agent to its end. Returns the text of its last reply and its usage."""
+async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseMessage, dict[str, Any]]:
+    """Runs one sub-agent to its end. Returns its last message and its usage."""
     steps, agent = _Steps(call), _agent(call)
     context = get_runtime().context
     given: Any = {"messages": call.messages()}
@@ -155,7 +158,7 @@ async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[str, 
         out = await agent.ainvoke(given, config, context=context)
     finally:
         _current.reset(token)
-    return text_of(out["messages"][-1]), steps.usage.plain()
+    return out["messages"][-1], steps.usage.plain()
 
 
 def _agent(call: "SubCall") -> Any:

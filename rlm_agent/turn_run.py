@@ -14,8 +14,9 @@ from rlm_agent import keys
 from rlm_agent.budget import Account
 from rlm_agent.functions import call_function
 from rlm_agent.observation import Outcome, observe, whole_output
-from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Request, Session, Snapshot
+from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Request, Session
 from rlm_agent.replies import parsed
+from rlm_agent.store import snapshots
 from rlm_agent.store.plain import pack
 from rlm_agent.store.records import BatchRecord, CellRecord, StepRecord, TurnRecord
 from rlm_agent.store.turns import turn_id
@@ -45,6 +46,16 @@ class _Wave:
     refusals: dict[int, str]
     asked: set[str]
     started: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The namespace after the turn, as its record names it; see there."""
+
+    snapshot: str | None
+    variables: Sequence[Mapping[str, Any]]
+    lost: Sequence[Mapping[str, Any]]
+    costs: dict[str, float]
 
 
 class TurnRun:
@@ -128,9 +139,9 @@ class TurnRun:
         activity = self.activity
         question = activity.question
         home = activity.home
-        data = None
+        saved = None
         if self.head is not None and self.head.snapshot is not None:
-            data = await home.read(home.blobs.get, self.head.snapshot)
+            saved = await home.read(snapshots.source, home, self.head.snapshot)
         context = None
         if question.context is not None:
             context = await home.read(home.corpora.source, question.context)
@@ -145,7 +156,7 @@ class TurnRun:
             fresh_answer=self.head is None or self.head.question != question.number,
         )
         self._session = session = await activity.spec.kernel.session()
-        self._lost.extend(await session.start(bindings, data))
+        self._lost.extend(await session.start(bindings, saved))
         return session
 
     async def _history_entry(self, turn: TurnRecord) -> dict[str, Any]:
@@ -305,40 +316,43 @@ class TurnRun:
     async def _record(self) -> TurnRecord:
         """Saves the namespace, then the turn that names it, in that order."""
         activity = self.activity
-        saved = await self._snapshot()
-        lost = [*self._lost, *(saved.lost if saved else ())]
+        kept = await self._snapshot()
+        lost = [*self._lost, *kept.lost]
         answer = dict(self._answer or self._previous_answer())
         if self._cells[-1].error is not None:
             answer["ready"] = False
         outcome = Outcome(
             self.number, self._cells, self._outputs, len(self.code.blocks), self._batches, answer, lost, self.code.cut
         )
-        record = await self._turn_record(outcome, saved, activity.account)
+        record = await self._turn_record(outcome, kept, activity.account)
         stored = await activity.home.turns.add(record, activity.fence)
         if lost:
             activity.emit("variables.lost", variables=lost)
         activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer["content"]))
         return stored
 
-    async def _snapshot(self) -> Snapshot | None:
-        session = self._session
+    async def _snapshot(self) -> _Kept:
+        """Saves the namespace; where the worker is gone it is that of before the turn."""
+        session, head = self._session, self.head
         if session is None or not session.alive:
-            return None
-        return await session.snapshot()
+            return _Kept(head.snapshot if head else None, head.variables if head else (), (), {})
+        began = time.monotonic()
+        taken = await session.snapshot()
+        key = await snapshots.save(self.activity.home, taken)
+        waited = round((time.monotonic() - began) * 1000, 1)
+        return _Kept(key, taken.variables, taken.lost, {"snapshot_ms": waited, "snapshot_bytes": taken.size})
 
     def _previous_answer(self) -> Mapping[str, Any]:
         if self.head is not None and self.head.question == self.activity.question.number:
             return self.head.answer
         return {"content": "", "ready": False}
 
-    async def _turn_record(self, outcome: Outcome, saved: Snapshot | None, account: Account) -> TurnRecord:
+    async def _turn_record(self, outcome: Outcome, kept: _Kept, account: Account) -> TurnRecord:
         activity, head = self.activity, self.head
         blobs = activity.home.blobs
         output = whole_output(outcome)
         large = len(output) > INLINE
         output_ref = await blobs.put(output.encode("utf-8", "replace")) if large else None
-        snapshot = await blobs.put(saved.data) if saved else (head.snapshot if head else None)
-        costs = {"snapshot_ms": round(saved.seconds * 1000, 1), "snapshot_bytes": len(saved.data)} if saved else {}
         record = TurnRecord(
             id="",
             run=activity.run.id,
@@ -360,10 +374,10 @@ class TurnRun:
             batches=tuple(outcome.batches),
             false_starts=self.false_starts,
             answer=await self._stored_answer(outcome.answer),
-            snapshot=snapshot,
-            variables=tuple(dict(v) for v in (saved.variables if saved else (head.variables if head else ()))),
+            snapshot=kept.snapshot,
+            variables=tuple(dict(v) for v in kept.variables),
             lost=tuple(dict(v) for v in outcome.lost),
-            costs=costs,
+            costs=kept.costs,
             at=time.time(),
         )
         return replace(record, id=turn_id(record.plain()))

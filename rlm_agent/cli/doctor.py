@@ -1,7 +1,6 @@
 """`rlm doctor`: what a run needs and whether it is here. Reads names of keys, never their values."""
 
 import asyncio
-import json
 import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -10,14 +9,15 @@ from typing import Any
 
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption, JsonOption
-from rlm_agent.cli.terminal import one_line, show
+from rlm_agent.cli.path_commands import clash, commands_on_path
+from rlm_agent.cli.terminal import json_text, one_line, show
+from rlm_agent.cli.version import own_version
 from rlm_agent.environment import known_keys, rlm_home, rlm_model
 from rlm_agent.errors import KernelError, RLMError
 
 __all__ = ["doctor"]
 
 _PACKAGES = (
-    "langgraph-rlm",
     "langgraph",
     "langchain",
     "langchain-core",
@@ -33,18 +33,19 @@ _PACKAGES = (
 
 @reported
 def doctor(as_json: JsonOption = False, home: HomeOption = None) -> int:
-    """Checks versions, the home, the REPL worker and which keys are set. Exit code 1: something fails."""
+    """Checks versions, the home, the REPL worker, the command on PATH, which keys are set. Exit code 1: a failure."""
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {"langgraph-rlm": own_version(), **{name: _version(name) for name in _PACKAGES}},
+        "command": _command(),
         "home": _home(home),
         "repl": asyncio.run(_repl()),
         "model": rlm_model(),
         "keys": known_keys(),
     }
     report["ok"] = report["home"]["ok"] and report["repl"]["ok"]
-    show(json.dumps(report, ensure_ascii=False) if as_json else _text(report))
+    show(json_text(report) if as_json else _text(report))
     return Code.ANSWERED if report["ok"] else Code.FAILED
 
 
@@ -53,6 +54,12 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _command() -> dict[str, Any]:
+    """What a shell starts that is told `rlm`."""
+    found = commands_on_path()
+    return {"paths": [command.path for command in found], "problem": clash(found)}
 
 
 def _home(given: Path | None) -> dict[str, Any]:
@@ -97,6 +104,10 @@ async def _one_cell(kernel: Any) -> float:
     return round(time.monotonic() - started, 3)
 
 
+def _first_path(paths: list[str]) -> str:
+    return f"rlm is {paths[0]}" if paths else "no rlm on PATH: call it by its path, or python -m rlm_agent.cli.main"
+
+
 def _text(report: dict[str, Any]) -> str:
     home, repl = report["home"], report["repl"]
     advice = ": run trusted models only" if repl["isolation"].startswith("none") else ""
@@ -106,6 +117,7 @@ def _text(report: dict[str, Any]) -> str:
     lines = [
         f"python       {report['python']} on {report['platform']}",
         *(f"{name:<28} {number or 'not installed'}" for name, number in report["versions"].items()),
+        f"command      {one_line(report['command']['problem'] or _first_path(report['command']['paths']))}",
         f"home         {home['path']}: {'writable' if home['ok'] else home['problem']}",
         f"repl         {'works' if repl['ok'] else repl['problem']}{starts}",
         f"isolation:   {repl['isolation']}{advice}",

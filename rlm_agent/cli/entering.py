@@ -1,14 +1,18 @@
 """Enters a prepared agent on its thread and follows it to its end, or to the user's Ctrl-C."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent.cli.agents import Prepared
 from rlm_agent.cli.exits import Code
+from rlm_agent.cli.interrupts import second_ctrl_c_ends
+from rlm_agent.cli.json_lines import JsonLines
 from rlm_agent.cli.outcome import View, give, resume_command
 from rlm_agent.cli.progress import progress
-from rlm_agent.cli.starts import save_start
-from rlm_agent.cli.terminal import say
+from rlm_agent.cli.spending import Spending
+from rlm_agent.cli.starts import AGENT, save_start
+from rlm_agent.cli.terminal import say_below
 from rlm_agent.errors import RLMError
 
 if TYPE_CHECKING:
@@ -27,28 +31,50 @@ def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, vie
         view: how to show it.
 
     Returns:
-        The exit code. Interrupted, all that was paid for is recorded, and the command that goes on is printed.
+        The exit code. Interrupted, all that was paid for is recorded, and the command that goes on is printed; at a
+        second Ctrl-C the process ends at once.
     """
     thread = prepared.start.thread
     prepared.announce(home, view)
+    lines = JsonLines(thread)
+    farewell = f"stopped at once; what was paid for is recorded. Go on: {resume_command(thread, view)}"
     try:
-        with progress(view.quiet) as show:
-            out = _follow(prepared, given, _recording(home, prepared, show))
+        with second_ctrl_c_ends(farewell):
+            out = _shown(home, prepared, given, view, lines)
     except KeyboardInterrupt:
-        say(f"interrupted; what was paid for is recorded. Go on: {resume_command(thread, view)}")
-        return Code.INTERRUPTED
+        return _interrupted(home, thread, view)
+    if view.as_jsonl:
+        lines.end(out["rlm"])
     return give(thread, str(out["messages"][-1].text), out["rlm"], view)
 
 
-def _recording(home: "Home", prepared: Prepared, show: Callable[[Any], None]) -> Callable[[Any], None]:
-    """`show`, after the start is recorded at the first event: then the thread is ours, and nothing is paid yet."""
+def _shown(
+    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, lines: JsonLines
+) -> Mapping[str, Any]:
+    """Follows the agent; each event is recorded, printed and drawn, as far as the view wants that."""
+    spending = Spending(home, prepared.start.budget)
+    with progress(view, spending) as show:
 
-    def record_and_show(event: Any) -> None:
-        if event["type"] == "run.started":
-            save_start(home, prepared.start)
-        show(event)
+        def on_event(event: Any) -> None:
+            if event["type"] == "run.started":
+                save_start(home, prepared.start)  # the thread is ours now, and nothing is paid yet
+            spending.on_event(event)
+            if view.as_jsonl:
+                lines.event(event)
+            show(event)
 
-    return record_and_show
+        return _follow(prepared, given, on_event)
+
+
+def _interrupted(home: "Home", thread: str, view: View) -> int:
+    recorded = True
+    with suppress(RLMError):
+        recorded = home.runs.newest(thread, "", AGENT) is not None
+    if recorded:
+        say_below(f"interrupted; what was paid for is recorded. Go on: {resume_command(thread, view)}")
+    else:
+        say_below("interrupted before anything was asked or recorded: ask again")
+    return Code.INTERRUPTED
 
 
 def _follow(prepared: Prepared, given: Mapping[str, Any] | None, show: Callable[[Any], None]) -> Mapping[str, Any]:

@@ -6,16 +6,15 @@ import typer
 
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption, LastOption
+from rlm_agent.cli.outcome import status_word
 from rlm_agent.cli.terminal import counted, first_words, say, show
-from rlm_agent.cli.threads import last_thread
+from rlm_agent.cli.thread_names import last_thread
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView, TurnView
     from rlm_agent.store.home import Home
 
 __all__ = ["log"]
-
-_STATUS = {"open": "unfinished"}
 
 
 @reported
@@ -36,7 +35,7 @@ def log(
         for turn in view.turns[-limit:]:
             show(_turn_line(turn))
         if view.head is None:
-            say(f"no turn yet ({_status(view)})")
+            say(f"no turn yet ({status_word(view.status)})")
     return Code.ANSWERED
 
 
@@ -51,17 +50,13 @@ def _list_runs(home: "Home", limit: int) -> int:
     return Code.ANSWERED
 
 
-def _status(view: "RunView") -> str:
-    return _STATUS.get(view.status, view.status)
-
-
 def _run_line(view: "RunView") -> str:
     head, question = view.head, view.questions[-1]
     thread = view.record.thread or f"(run {view.id[:12]})"
     place = f" [{view.record.path}]" if view.record.path else ""
     turns = 0 if head is None else head.number
     words = first_words(str(question.message["text"]), 60)
-    return f"{first_words(thread, 40):<12}  {_status(view):<10}  {counted(turns, 'turn'):>9}  {words}{place}"
+    return f"{first_words(thread, 40):<12}  {status_word(view.status):<10}  {counted(turns, 'turn'):>9}  {words}{place}"
 
 
 def _turn_line(turn: "TurnView") -> str:

@@ -1,17 +1,22 @@
 """The entry point of `rlm`. Importing it imports no LangGraph: `rlm --help` and `rlm --version` are quick."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from rlm_agent.cli.corpus import corpus_commands
 from rlm_agent.cli.demo import demo
 from rlm_agent.cli.doctor import doctor
 from rlm_agent.cli.log import log
 from rlm_agent.cli.resume import resume
 from rlm_agent.cli.run import run
 from rlm_agent.cli.show import show
+from rlm_agent.cli.tell import tell
 from rlm_agent.cli.terminal import forgiving_streams
+from rlm_agent.cli.threads import threads
+from rlm_agent.cli.version import own_version
 
 __all__ = ["main"]
 
@@ -19,12 +24,7 @@ __all__ = ["main"]
 def _print_version(asked: bool) -> None:
     if not asked:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        print(f"rlm {version('langgraph-rlm')}")
-    except PackageNotFoundError:
-        print("rlm (not installed: run from its source)")
+    print(f"rlm {own_version()}")
     raise typer.Exit
 
 
@@ -41,8 +41,10 @@ def _app() -> typer.Typer:
         name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
     app.callback()(_rlm)
-    for command in (run, resume, log, show, doctor, demo):
+    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, doctor, demo)
+    for command in commands:
         app.command()(command)
+    app.add_typer(corpus_commands(), name="corpus")
     return app
 
 

@@ -1,6 +1,7 @@
 """The options that several commands take, and the budget as it is written on a command line."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from rlm_agent.settings import Budget
 __all__ = [
     "BudgetOption",
     "HomeOption",
+    "JsonLinesOption",
     "JsonOption",
     "LastOption",
     "ModelOption",
@@ -22,6 +24,7 @@ __all__ = [
     "SubModelOption",
     "named_model",
     "parse_budget",
+    "text_or_stdin",
 ]
 
 HomeOption = Annotated[
@@ -40,6 +43,9 @@ BudgetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--jsonl", help="The run's events on stdout, a JSON object a line; the last one has the result.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 LastOption = Annotated[bool, typer.Option("--last", help="The thread in which something happened most recently.")]
 
@@ -59,6 +65,18 @@ def named_model(given: str | None) -> str:
             "'--model offline' needs no key and answers lookup questions."
         )
     return name
+
+
+def text_or_stdin(given: str, what: str) -> str:
+    """An argument, or what stdin holds where it is '-'.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    text = sys.stdin.read() if given == "-" else given
+    if not text.strip():
+        raise ConfigError(f"{what} is empty: give it as an argument, or '-' and the text on stdin.")
+    return text.strip()
 
 
 def parse_budget(given: Sequence[str] | None, base: Budget) -> tuple[Budget, set[str]]:

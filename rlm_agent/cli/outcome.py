@@ -1,9 +1,8 @@
 """What a question came to: the result on stdout, how to go on from it on stderr, the exit code.
 
-Invariant: with --json, stdout gets exactly one JSON object, and nothing but the answer's text without it.
+Invariant: with --json, stdout gets exactly one JSON object; with --jsonl, one a line; else the answer's text alone.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rlm_agent.cli.exits import Code
-from rlm_agent.cli.terminal import counted, say, show
+from rlm_agent.cli.terminal import counted, json_text, say, show
+from rlm_agent.errors import ConfigError
 
-__all__ = ["View", "give", "resume_command", "spent"]
+__all__ = ["View", "give", "plain_result", "resume_command", "spent", "status_word"]
 
 _BOUND = re.compile(r"Budget\((\w+)=")
 
@@ -26,12 +26,23 @@ class View:
     Attributes:
         quiet: nothing on stderr but errors.
         as_json: the result as one JSON object.
+        as_jsonl: the events as JSON lines, the last one with the result.
         home: the --home that was given, for the commands that are told.
     """
 
     quiet: bool = False
     as_json: bool = False
+    as_jsonl: bool = False
     home: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.as_json and self.as_jsonl:
+            raise ConfigError("--json and --jsonl are two forms of one result: give one of them.")
+
+
+def status_word(status: str) -> str:
+    """A question's recorded status in a user's words."""
+    return "unfinished" if status == "open" else status
 
 
 def resume_command(thread: str, view: View) -> str:
@@ -45,7 +56,7 @@ def give(thread: str, text: str, rlm: Mapping[str, Any], view: View) -> int:
 
     Args:
         thread: its thread.
-        text: the answer as text, never empty.
+        text: the answer as text, never empty; with --jsonl the last event has told it.
         rlm: `out["rlm"]` of the agent.
         view: how to print it.
 
@@ -54,11 +65,13 @@ def give(thread: str, text: str, rlm: Mapping[str, Any], view: View) -> int:
     """
     if not view.quiet:
         say(_closing(thread, rlm, view))
-    show(json.dumps(_plain(thread, rlm), ensure_ascii=False) if view.as_json else text)
+    if not view.as_jsonl:
+        show(json_text(plain_result(thread, rlm)) if view.as_json else text)
     return Code.ANSWERED if rlm["ready"] else Code.STOPPED
 
 
-def _plain(thread: str, rlm: Mapping[str, Any]) -> dict[str, Any]:
+def plain_result(thread: str, rlm: Mapping[str, Any]) -> dict[str, Any]:
+    """The object of the contract, section 10: {thread, answer, ready, stopped_by, usage, turns}."""
     return {
         "thread": thread,
         "answer": rlm["content"],

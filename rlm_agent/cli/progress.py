@@ -1,13 +1,16 @@
-"""Progress on stderr: the agent's events as lines, and a live line below them where stderr is a terminal.
+"""Progress on stderr: the agent's events as lines, and a live view below them where stderr is a terminal.
 
 `Lines` decides what to say and is the same for both; `progress` decides how it is shown.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
-from rlm_agent.cli.terminal import colourful, counted, first_words, say
+from rlm_agent.cli.outcome import View
+from rlm_agent.cli.spending import Spending
+from rlm_agent.cli.terminal import counted, first_words, is_screen, say
 
 __all__ = ["Lines", "progress"]
 
@@ -21,18 +24,24 @@ class Lines:
         self._answer: Any = ""
         self._asked = self._answered = 0
         self._turn = 0
+        self._code = ""
 
     def of(self, event: Event) -> str | None:
         """The line that an event is worth, or None."""
         self._turn = event.get("turn", self._turn)
-        speak: Callable[[Event], str | None] | None = getattr(self, "_" + event["type"].replace(".", "_"), None)
-        return None if speak is None else speak(event)
+        speak = self._SPEAKERS.get(event["type"])
+        return None if speak is None else speak(self, event)
 
     @property
     def status(self) -> str:
         """Where the run is: one line that changes with every event."""
-        batch = f", sub-agents {self._answered} of {self._asked}" if self._asked else ""
+        batch = f", sub-agents {self._answered:,} of {self._asked:,} done" if self._asked else ""
         return f"turn {self._turn}{batch}" if self._turn else "starting"
+
+    @property
+    def doing(self) -> str:
+        """The first line of the cell that runs, or what is waited for."""
+        return self._code or ("waiting for the root's reply" if self._turn else "")
 
     def _run_started(self, event: Event) -> str:
         isolation = event["isolation"]
@@ -40,11 +49,20 @@ class Lines:
         done = event.get("resumed_turns", 0)
         return f"isolation: {isolation}{advice}" + (f"\ngoes on after {counted(done, 'recorded turn')}" if done else "")
 
-    def _turn_started(self, event: Event) -> str:
-        return f"turn {self._turn}"
+    def _turn_started(self, event: Event) -> None:
+        self._code = ""
+
+    def _code_started(self, event: Event) -> str:
+        lines = [line for line in event["code"].splitlines() if line.strip()]
+        self._code = first_words(lines[0], 200) if lines else ""
+        more = f" (+{counted(len(lines) - 1, 'line')})" if len(lines) > 1 else ""
+        return f"turn {self._turn}: {first_words(self._code, 80)}{more}"
+
+    def _cell_finished(self, event: Event) -> None:
+        self._code = ""
 
     def _batch_started(self, event: Event) -> str:
-        self._asked, self._answered = event["calls"], 0
+        self._asked += event["calls"]
         replayed = f"; {event['replayed']} more are on record" if event["replayed"] else ""
         calls = counted(event["calls"], "sub-call")
         return f"turn {self._turn}: asking {calls}, about {event['tokens']:,} tokens{replayed}"
@@ -73,41 +91,38 @@ class Lines:
         state = "ready" if event["ready"] else "not ready yet"
         return f"turn {self._turn}: answer ({state}): {first_words(event['content'], 80)}"
 
+    _SPEAKERS: ClassVar[Mapping[str, Callable[["Lines", Event], str | None]]] = {
+        "run.started": _run_started,
+        "turn.started": _turn_started,
+        "code": _code_started,
+        "batch.started": _batch_started,
+        "sub_agent.finished": _sub_agent_finished,
+        "batch.finished": _batch_finished,
+        "cell.output": _cell_output,
+        "cell.finished": _cell_finished,
+        "variables.lost": _variables_lost,
+        "answer.updated": _answer_updated,
+    }
+
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """A function that shows an event: live, in plain lines, or not at all."""
-    if quiet:
-        yield lambda event: None
-    elif colourful():
-        with _live() as show:
-            yield show
-    else:
-        yield _plain()
-
-
-def _plain() -> Callable[[Event], None]:
+def progress(view: View, spending: Spending) -> Iterator[Callable[[Event], None]]:
+    """A function that shows an event: in a live view, in plain lines, or not at all."""
     lines = Lines()
+    if view.quiet:
+        yield lambda event: None
+    elif not is_screen() or (view.as_jsonl and sys.stdout.isatty()):
+        yield _through(lines, say)
+    else:
+        from rlm_agent.cli.live import LiveView
 
+        with LiveView(lambda: [part for part in (lines.status, lines.doing, spending.line) if part]) as live:
+            yield _through(lines, live.say)
+
+
+def _through(lines: Lines, put: Callable[[str], None]) -> Callable[[Event], None]:
     def show(event: Event) -> None:
         if (line := lines.of(event)) is not None:
-            say(line)
+            put(line)
 
     return show
-
-
-@contextmanager
-def _live() -> Iterator[Callable[[Event], None]]:
-    from rich.console import Console
-    from rich.text import Text
-
-    lines, console = Lines(), Console(stderr=True, highlight=False)
-
-    with console.status(Text(lines.status)) as status:
-
-        def show(event: Event) -> None:
-            if (line := lines.of(event)) is not None:
-                console.print(Text(line, style="red" if "failed" in line else ""))
-            status.update(Text(lines.status))
-
-        yield show

@@ -1,15 +1,17 @@
 """`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rlm_agent.cli.exits import reported
+from rlm_agent.cli.json_lines import JsonLines
 from rlm_agent.cli.options import (
     BudgetOption,
     HomeOption,
+    JsonLinesOption,
     JsonOption,
     LastOption,
     ModelOption,
@@ -19,14 +21,9 @@ from rlm_agent.cli.options import (
     parse_budget,
 )
 from rlm_agent.cli.outcome import View, give
-from rlm_agent.cli.starts import AGENT, Start, load_start
-from rlm_agent.cli.threads import named_thread
-from rlm_agent.errors import ConfigError
+from rlm_agent.cli.starts import Start, load_start
+from rlm_agent.cli.thread_names import named_thread, newest_question
 from rlm_agent.settings import Budget
-
-if TYPE_CHECKING:
-    from rlm_agent.store.home import Home
-    from rlm_agent.store.records import QuestionRecord
 
 __all__ = ["resume"]
 
@@ -40,6 +37,7 @@ def resume(
     sub_model: SubModelOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    as_jsonl: JsonLinesOption = False,
     home: HomeOption = None,
 ) -> int:
     """Goes on with a run that was killed, interrupted or stopped by a limit.
@@ -49,12 +47,12 @@ def resume(
     """
     from rlm_agent.store.home import default_home
 
-    view = View(quiet, as_json, home)
+    view = View(quiet, as_json, as_jsonl, home)
     with default_home(home) as opened:
         name = named_thread(opened, thread, last)
-        question = _question(opened, name)
+        _, question = newest_question(opened, name)
         if question.status == "answered" and question.result is not None:
-            return give(name, question.result["text"], question.result["rlm"], view)
+            return _given_again(name, question.result, view)
         from rlm_agent.cli.agents import prepare_agent
         from rlm_agent.cli.entering import enter
 
@@ -64,11 +62,10 @@ def resume(
         return enter(opened, prepared, None, view)
 
 
-def _question(home: "Home", thread: str) -> "QuestionRecord":
-    found = home.runs.newest(thread, "", AGENT)
-    if found is None:
-        raise ConfigError(f"No thread {thread!r} in the home {home.path}: `rlm log` lists what is there.")
-    return found[1]
+def _given_again(thread: str, result: Mapping[str, Any], view: View) -> int:
+    if view.as_jsonl:
+        JsonLines(thread).end(result["rlm"])
+    return give(thread, result["text"], result["rlm"], view)
 
 
 def _start(

@@ -1,32 +1,37 @@
-"""`rlm run`: asks a question, on a new thread or as the next one of a thread."""
+"""`rlm run`: asks a question, on a new thread or as the next one of a thread; or tells an unfinished run something."""
 
-import sys
 import uuid
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlm_agent.cli.corpus import load_sources
 from rlm_agent.cli.exits import reported
 from rlm_agent.cli.options import (
     BudgetOption,
     HomeOption,
+    JsonLinesOption,
     JsonOption,
     ModelOption,
     QuietOption,
     SubModelOption,
     named_model,
     parse_budget,
+    text_or_stdin,
 )
 from rlm_agent.cli.outcome import View
-from rlm_agent.cli.starts import Start
-from rlm_agent.errors import ConfigError
+from rlm_agent.cli.starts import AGENT, Start, load_start
+from rlm_agent.errors import ConfigError, LeaseHeld
 from rlm_agent.settings import Budget
 
 if TYPE_CHECKING:
+    from rlm_agent.cli.agents import Prepared
     from rlm_agent.store.home import Home
 
 __all__ = ["run"]
+
+_NOTED = "the thread has an unfinished question: this is a note that its root reads at its next turn"
 
 
 @reported
@@ -34,58 +39,107 @@ def run(
     question: Annotated[str, typer.Argument(help="The question; '-' reads it from stdin.")],
     context: Annotated[
         list[str] | None,
-        typer.Option("--context", "-c", metavar="SRC", help="The large input: a file, a directory or a quoted glob."),
+        typer.Option(
+            "--context",
+            "-c",
+            metavar="SRC",
+            help="The large input: a file, directory, quoted glob, archive, URL, or what rlm corpus add printed. "
+            "Repeatable.",
+        ),
     ] = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
     budget: BudgetOption = None,
-    thread: Annotated[str | None, typer.Option("--thread", help="Thread id; default: a new one.")] = None,
+    thread: Annotated[
+        str | None,
+        typer.Option("--thread", help="Thread id; of an answered thread: the next question. Default: a new one."),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    as_jsonl: JsonLinesOption = False,
     home: HomeOption = None,
 ) -> int:
     """Asks a question about an input of any size.
 
-    The answer goes to stdout, progress to stderr. Exit codes: 0 answered, 1 failed, 2 usage, 3 stopped by a limit with
-    a partial answer, 130 interrupted.
+    The answer goes to stdout, progress to stderr. Ctrl-C saves, stops and prints the command that goes on; a second one
+    stops at once. Exit codes: 0 answered, 1 failed, 2 usage, 3 stopped by a limit with a partial answer, 130
+    interrupted.
     """
     if any("=+" in item for item in budget or ()):
         raise ConfigError("--budget NAME=+N adds to the bound of a run that is there: use it with rlm resume.")
-    bounds, given = parse_budget(budget, Budget())
-    start = Start(thread or uuid.uuid4().hex[:12], named_model(model), sub_model, bounds)
-    asked, source = _question(question), _source(context)
+    view = View(quiet, as_json, as_jsonl, home)
+    if thread is None:
+        named_model(model)  # before stdin is waited for
+    asked = text_or_stdin(question, "The question")
 
-    from rlm_agent.cli.agents import prepare_agent
-    from rlm_agent.cli.entering import enter
     from rlm_agent.store.home import default_home
 
     with default_home(home) as opened:
-        prepared = prepare_agent(opened, start, given, fresh=True)
-        message: dict[str, Any] = {"messages": [("user", asked)], **_loaded(opened, source)}
-        return enter(opened, prepared, message, View(quiet, as_json, home))
+        before = _before(opened, thread)
+        base = before.start.budget if before.start is not None and before.unfinished is not None else Budget()
+        bounds, given = parse_budget(budget, base)
+        start = _start(before, thread, model, sub_model, bounds)
+        prepared = _prepared(opened, before, start, given)
+        return _enter(opened, prepared, before, _Input(asked, tuple(context or ())), view)
 
 
-def _question(given: str) -> str:
-    text = sys.stdin.read() if given == "-" else given
-    if not text.strip():
-        raise ConfigError("The question is empty: give it as the first argument, or '-' and the text on stdin.")
-    return text.strip()
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What is asked, and the sources of the large input."""
+
+    text: str
+    sources: tuple[str, ...]
 
 
-def _source(given: list[str] | None) -> str | None:
-    if len(given or ()) > 1:
-        raise ConfigError(
-            "--context takes one source in this version: name a directory or a quoted glob ('docs/**/*.md') that "
-            "holds all of it."
-        )
-    return given[0] if given else None
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is known of a thread that is named.
+
+    Attributes:
+        start: how it was started; None: it was not, from here.
+        unfinished: the text of the question that it is still to answer.
+    """
+
+    start: Start | None = None
+    unfinished: str | None = None
 
 
-def _loaded(home: "Home", source: str | None) -> dict[str, Any]:
-    """The input under its state key. On a command line a source is a path, whatever it looks like."""
-    if source is None:
-        return {}
-    from rlm_agent.corpus import Corpus
+def _before(home: "Home", thread: str | None) -> _Before:
+    if thread is None:
+        return _Before()
+    found = home.runs.newest(thread, "", AGENT)
+    is_open = found is not None and found[1].status == "open"
+    return _Before(load_start(home, thread), str(found[1].message["text"]) if found and is_open else None)
 
-    path = source if "://" in source else Path(source).expanduser()
-    return {"context": Corpus.load(path, home=home)}
+
+def _start(before: _Before, thread: str | None, model: str | None, sub_model: str | None, bounds: Budget) -> Start:
+    """A thread keeps its models unless others are named."""
+    if before.start is None:
+        return Start(thread or uuid.uuid4().hex[:12], named_model(model), sub_model, bounds)
+    kept = before.start
+    return replace(kept, model=model or kept.model, sub_model=sub_model or kept.sub_model, budget=bounds)
+
+
+def _prepared(home: "Home", before: _Before, start: Start, given: set[str]) -> "Prepared":
+    """The agent; an unfinished question goes on with its models and bounds, any other has bounds of its own."""
+    from rlm_agent.cli.agents import prepare_agent
+
+    kept = before.start if before.unfinished is not None else None
+    fresh = kept is None or (start.model, start.sub_model) != (kept.model, kept.sub_model)
+    return prepare_agent(home, start, given, fresh=fresh)
+
+
+def _enter(home: "Home", prepared: "Prepared", before: _Before, given: _Input, view: View) -> int:
+    from rlm_agent.cli.entering import enter
+
+    is_note = before.unfinished not in (None, given.text)
+    if is_note:
+        prepared = replace(prepared, remarks=(*prepared.remarks, _NOTED))
+    message: dict[str, Any] = {"messages": [("user", given.text)]}
+    if given.sources:
+        message["context"] = load_sources(home, given.sources)
+    try:
+        return enter(home, prepared, message, view)
+    except LeaseHeld as error:
+        kept = " What you said is kept: its root reads it as a note at its next turn." if is_note else ""
+        raise LeaseHeld(f"{error}{kept}") from error

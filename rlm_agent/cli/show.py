@@ -7,7 +7,7 @@ import typer
 
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption
-from rlm_agent.cli.outcome import spent
+from rlm_agent.cli.outcome import spent, status_word
 from rlm_agent.cli.terminal import show as put
 from rlm_agent.errors import ConfigError
 
@@ -47,7 +47,7 @@ def _run_text(view: "RunView") -> str:
     stopped = f" ({question.stopped_by})" if question.stopped_by not in (None, "ready") else ""
     parts = [
         _section("question", str(question.message["text"])),
-        _section("status", f"{'unfinished' if view.status == 'open' else view.status}{stopped}"),
+        _section("status", f"{status_word(view.status)}{stopped}"),
         _section("turns", str(0 if head is None else head.number)),
         _section("context", _context(question.context)),
         _section("answer" if view.answer.ready else "answer so far", _text(view.answer.content)),

@@ -3,13 +3,24 @@
 Invariant: no control or escape sequence that came from a model, a cell or a file reaches a terminal.
 """
 
+import json
 import os
 import re
 import sys
+from typing import Any
 
-from rlm_agent.environment import no_color
-
-__all__ = ["clean", "colourful", "counted", "first_words", "forgiving_streams", "one_line", "say", "show"]
+__all__ = [
+    "clean",
+    "counted",
+    "first_words",
+    "forgiving_streams",
+    "is_screen",
+    "json_text",
+    "one_line",
+    "say",
+    "say_below",
+    "show",
+]
 
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -47,14 +58,27 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def say_below(line: str) -> None:
+    """One line after a Ctrl-C: on a terminal below the "^C" that it echoed, where one is to be expected."""
+    print(f"\n{line}" if sys.stderr.isatty() and not is_screen() else line, file=sys.stderr, flush=True)
+
+
 def show(text: str) -> None:
-    """A result, on stdout: cleaned for a terminal, as it is for a pipe or file."""
-    print(clean(text) if sys.stdout.isatty() else text, flush=True)
+    """A result, on stdout: cleaned for a terminal, as it is for a pipe or file. It ends with one line break."""
+    text = clean(text) if sys.stdout.isatty() else text
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
 
 
-def colourful() -> bool:
-    """Whether stderr takes colours and a live line."""
-    return sys.stderr.isatty() and not no_color() and os.environ.get("TERM") != "dumb"
+def json_text(value: Any) -> str:
+    """JSON on one line; in characters that stdout can hold, so that it is read back as it was."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+    return json.dumps(value, ensure_ascii=encoding != "utf8")
+
+
+def is_screen() -> bool:
+    """Whether stderr is a terminal in which lines can be drawn anew. Colours are another matter: `NO_COLOR`."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 def forgiving_streams() -> None:

@@ -1,37 +1,81 @@
-"""Which thread or run of the home a command is about."""
+"""`rlm threads`: the threads of the home, a line each; what each was asked last and how that stands."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rlm_agent.errors import ConfigError
+import typer
+
+from rlm_agent.cli.exits import Code, reported
+from rlm_agent.cli.options import HomeOption
+from rlm_agent.cli.outcome import status_word
+from rlm_agent.cli.terminal import counted, first_words, json_text, say, show
 
 if TYPE_CHECKING:
+    from rlm_agent.inspection import RunView
     from rlm_agent.store.home import Home
-    from rlm_agent.store.records import RunRecord
 
-__all__ = ["last_thread", "named_thread"]
-
-
-def named_thread(home: "Home", thread: str | None, last: bool) -> str:
-    """The thread that is named, or the last one.
-
-    Raises:
-        ConfigError: both are given, or neither, or there is none yet.
-    """
-    if (thread is not None) == last:
-        raise ConfigError("Name one thread, or give --last: `rlm log` lists the threads.")
-    return last_thread(home) if thread is None else thread
+__all__ = ["threads"]
 
 
-def last_thread(home: "Home") -> str:
-    """The thread that can be entered from here and in which something happened most recently."""
-    newest = home.runs.last()
-    if newest is not None and _standalone(newest):
-        return str(newest.thread)
-    found = [run for run in home.runs.list() if _standalone(run)]
-    if not found:
-        raise ConfigError(f"The home {home.path} holds no thread yet: start one with rlm run.")
-    return str(found[-1].thread)
+@reported
+def threads(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout and nothing else.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many threads at most.")] = 20,
+    home: HomeOption = None,
+) -> int:
+    """Lists the threads, the one asked last first: id, status, questions, turns, time (UTC) and the newest question."""
+    from rlm_agent.store.home import default_home
+
+    with default_home(home) as opened:
+        rows = _rows(opened)[:limit]
+        if as_json:
+            show(json_text(rows))
+        for row in () if as_json else rows:
+            show(_line(row))
+        if not rows and not as_json:
+            say(f"the home {opened.path} holds no thread yet: start one with rlm run")
+    return Code.ANSWERED
 
 
-def _standalone(run: "RunRecord") -> bool:
-    return run.thread is not None and not run.path
+def _rows(home: "Home") -> list[dict[str, Any]]:
+    from rlm_agent.inspection import runs
+
+    by_thread: dict[str, list[RunView]] = {}
+    for run in runs(home=home):
+        if run.record.thread is not None:
+            by_thread.setdefault(run.record.thread, []).append(run)
+    rows = [_row(thread, _shown(found)) for thread, found in by_thread.items()]
+    return sorted(rows, key=lambda row: str(row["asked"]), reverse=True)
+
+
+def _shown(found: "Iterable[RunView]") -> "RunView":
+    """The run that stands for its thread: the newest that can be entered from here, else the newest of all."""
+    return max(found, key=lambda run: (not run.record.path, run.record.created))
+
+
+def _row(thread: str, view: "RunView") -> dict[str, Any]:
+    questions, head = view.questions, view.head
+    newest = questions[-1]
+    return {
+        "thread": thread,
+        "run": view.id,
+        "status": newest.status,
+        "stopped_by": newest.stopped_by,
+        "questions": len(questions),
+        "turns": 0 if head is None else head.number,
+        "question": str(newest.message["text"]),
+        "context": None if newest.context is None else newest.context.get("name"),
+        "asked": datetime.fromtimestamp(newest.created, UTC).isoformat(timespec="milliseconds"),
+        "embedded": bool(view.record.path),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    place = " (embedded)" if row["embedded"] else ""
+    counts = f"{counted(row['questions'], 'question'):>11}  {counted(row['turns'], 'turn'):>9}"
+    when = row["asked"][:16].replace("T", " ")
+    thread = first_words(row["thread"], 40)
+    return (
+        f"{thread:<12}  {status_word(row['status']):<10}  {counts}  {when}  {first_words(row['question'], 60)}{place}"
+    )

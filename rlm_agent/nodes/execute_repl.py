@@ -27,6 +27,7 @@ async def execute_repl(activity: Activity, state: Mapping[str, Any], config: Run
     step: Step = state["rlm_step"]
     await activity.load_chain(state.get("rlm_head"))
     if (done := await _recorded(activity, step)) is not None:
+        await activity.stand(done.id)
         return _after(activity, done)
     running = await _running(activity, step)
     outcome = await running.advance()

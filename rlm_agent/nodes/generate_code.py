@@ -42,6 +42,7 @@ async def generate_code(activity: Activity, state: Mapping[str, Any], config: Ru
     """The node."""
     await activity.attach_state(state)
     await activity.load_chain(state.get("rlm_head"))
+    await activity.load_extensions()
     turn = await _next_turn(activity)
     pending: list[tuple[str, str]] = []
     for attempt in range(activity.spec.limits.malformed):
@@ -97,22 +98,43 @@ async def _next_turn(activity: Activity) -> _Turn:
 
 
 async def _notes(activity: Activity, before: str, number: int) -> tuple[Note, ...]:
-    """The notes that the turn reads: those recorded for it, or, before its first request, all unread ones."""
-    home, key = activity.home, keys.notes_key(before, number)
-    recorded = await home.read(home.ledger.get, key)
-    if recorded is not None:
-        wanted = set(recorded.body["ids"])
-        return tuple(note for note in activity.notes if note.id in wanted)
-    asked = keys.root_key(before, number, 0, [], activity.run.salt)
-    unread = tuple(await home.read(home.notes.unread, activity.run.id))
-    if not unread or await home.read(home.ledger.get, asked) is not None:
-        return ()
-    run, ids = activity.run.id, [note.id for note in unread]
-    step = StepRecord(key, run, activity.question.number, number, "notes", "", {"ids": ids}, at=time.time())
-    await activity.record(step)
-    await home.commit(home.notes.mark_op(run, ids, number), fence=activity.fence)
-    activity.notes = await home.read(home.notes.list, run)
-    return unread
+    """The notes that the turn reads: those recorded for it, or, before its first request, those chosen now."""
+    home, run = activity.home, activity.run
+    recorded = await home.read(home.ledger.get, keys.notes_key(before, number, run.id))
+    ids = await _choose_notes(activity, before, number) if recorded is None else recorded.body["ids"]
+    unmarked = set(ids) - {note.id for note in activity.notes if note.turn is not None}
+    if unmarked:
+        await home.commit(home.notes.mark_op(run.id, sorted(unmarked), number), fence=activity.fence)
+        activity.notes = await home.read(home.notes.list, run.id)
+    return tuple(note for note in activity.notes if note.id in ids)
+
+
+async def _choose_notes(activity: Activity, before: str, number: int) -> list[int]:
+    """All unread notes, or where a fork has none of its own those that its origin's turn read; recorded.
+
+    A turn that was asked for without notes stays without them: its reply may be acted on already.
+    """
+    home, run = activity.home, activity.run
+    asked = await home.read(home.ledger.get, keys.root_key(before, number, 0, [], run.salt))
+    if asked is not None and asked.run == run.id:
+        return []
+    ids = [note.id for note in await home.read(home.notes.unread, run.id)]
+    ids = ids or await _origins_notes(activity, before, number)
+    if ids or asked is not None:
+        key = keys.notes_key(before, number, run.id)
+        step = StepRecord(key, run.id, activity.question.number, number, "notes", "", {"ids": ids}, at=time.time())
+        await activity.record(step)
+    return ids
+
+
+async def _origins_notes(activity: Activity, before: str, number: int) -> list[int]:
+    if activity.run.forked_from is None:
+        return []
+    home = activity.home
+    origins = await home.read(home.runs.descent, activity.run.forked_from)
+    wanted = [keys.notes_key(before, number, run) for run in origins]
+    found = await home.read(home.ledger.get_many, wanted)
+    return next((found[key].body["ids"] for key in wanted if key in found), [])
 
 
 async def _ask(

@@ -19,6 +19,8 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
     home = activity.home
     packed = await home.read(home.blobs.get, state["rlm_chunk"])
     calls = unpack(packed)
+    known = await home.read(home.ledger.get_many, [call["key"] for call in calls])
+    activity.results.update({key: step.body for key, step in known.items()})
     try:
         async with asyncio.TaskGroup() as group:
             for index, call in enumerate(calls):
@@ -28,6 +30,7 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
 
 
 async def _one(activity: Activity, index: int, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
-    await perform(activity, call["key"], call["spec"], turn, config)
+    if call["key"] not in activity.results:
+        await perform(activity, call["key"], call["spec"], turn, config)
     body = activity.results[call["key"]]
     activity.emit("sub_agent.finished", index=index, ok=body["ok"], error=body["error"], usage=body["usage"])

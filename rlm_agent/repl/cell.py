@@ -13,6 +13,8 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any
 
+import msgpack
+
 from rlm_agent.repl.interrupts import Interrupts
 from rlm_agent.repl.output import Output, shorten
 
@@ -37,9 +39,15 @@ class Cells:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.sources: dict[str, str] = {}
 
-    def remember(self, sources: dict[str, str]) -> None:
-        """Sources of cells that ran before a restore."""
-        for name, source in sources.items():
+    def saved(self) -> bytes:
+        """The sources, for `remember` after a restore. Those of a longer session begin with the same bytes."""
+        return b"".join(msgpack.packb(entry, unicode_errors="surrogatepass") for entry in self.sources.items())
+
+    def remember(self, saved: bytes) -> None:
+        """Takes in the sources of cells that ran before a restore."""
+        unpacker = msgpack.Unpacker(unicode_errors="surrogatepass", max_buffer_size=0)
+        unpacker.feed(saved)
+        for name, source in unpacker:
             self._remember(name, source)
 
     def _remember(self, name: str, source: str) -> None:

@@ -1,11 +1,11 @@
 """What the nodes need of a REPL, whoever runs it: the `Kernel` and `Session` protocols and their plain values.
 
-A kernel starts sessions; a session is one namespace in one worker. The host side never unpickles: a snapshot is opaque
-bytes, everything else is plain msgpack data. Restoring, answering and executing are the session's; keys, ledger,
+A kernel starts sessions; a session is one namespace in one worker. The host side never unpickles: a snapshot is
+opaque bytes, everything else is plain msgpack data. Restoring, answering and executing are the session's; keys, ledger,
 budget and models are not its business.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "Session",
     "Snapshot",
+    "SnapshotSource",
 ]
 
 ErrorKind = Literal["exception", "interrupted", "killed", "died"]
@@ -116,12 +117,34 @@ CellEvent = CellPaused | CellDone
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole namespace: opaque bytes, the listing of its variables, and those that it could not hold."""
+    """A whole namespace as it differs from what this session saved or was started from before.
 
-    data: bytes
+    Attributes:
+        manifest: the root, which names all leaves; see `manifest.py`.
+        new: leaf by key (BLAKE3 of its bytes, hexadecimal) that the session has not given or taken yet.
+        variables: {"name", "type", "size_bytes", "shape", "preview", "lost"} each.
+        lost: {"name", "type", "why"} of those that the snapshot could not hold.
+        seconds: the worker's time.
+    """
+
+    manifest: bytes
+    new: Mapping[str, bytes]
     variables: tuple[Mapping[str, Any], ...]
     lost: tuple[Mapping[str, Any], ...]
     seconds: float
+
+    @property
+    def size(self) -> int:
+        """Bytes to be written."""
+        return len(self.manifest) + sum(map(len, self.new.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """A snapshot to start from: its manifest, and a blocking function that reads a leaf by its key."""
+
+    manifest: bytes
+    read: Callable[[str], bytes]
 
 
 class Session(Protocol):
@@ -131,8 +154,12 @@ class Session(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    async def start(self, bindings: Bindings, snapshot: bytes | None) -> tuple[Mapping[str, Any], ...]:
-        """Binds a fresh or restored namespace. Returns the variables that did not load: {"name", "type", "why"}."""
+    async def start(self, bindings: Bindings, snapshot: SnapshotSource | None) -> tuple[Mapping[str, Any], ...]:
+        """Binds a fresh or restored namespace. What `read` of the snapshot raises ends the session and comes through.
+
+        Returns:
+            The variables that did not load: {"name", "type", "why"}.
+        """
 
     async def execute(
         self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
@@ -151,7 +178,7 @@ class Session(Protocol):
         {"refused": text} for any kind raises BudgetExceeded with that text in the cell."""
 
     async def snapshot(self) -> Snapshot:
-        """The namespace as bytes. Only between cells."""
+        """The namespace. Only between cells. What it gives must be kept before the next one is taken."""
 
     async def close(self) -> None:
         """Ends the worker. Harmless twice."""

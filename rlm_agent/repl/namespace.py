@@ -121,7 +121,7 @@ class Namespace:
         for name, value in self._bound.items():
             if name not in ("context", "task") and not self._changed(name):
                 places[f"bound/{name}"] = value
-        return places
+        return places | _imported(self.globals)
 
     def resolve(self, place: str, fingerprint: str) -> Any:
         """The object at a place, in this session; a `Lost` where there is none.
@@ -136,6 +136,9 @@ class Namespace:
             if fingerprint != self._context.fingerprint:
                 return Lost("part of context", "it belonged to an earlier context, which is not bound any more")
             return self._context.resolve(place)
+        if place.startswith("module/"):
+            module, name = place.removeprefix("module/").split("/")
+            return getattr(sys.modules[module], name, Lost("object", f"{module} has no {name} here"))
         name = place.removeprefix("bound/")
         return self._bound[name] if name in self._bound else Lost("function", f"{name} is not bound in this session")
 
@@ -169,6 +172,18 @@ class Namespace:
         if isinstance(edited, list):
             edited.extend(watched.entries[count:])
             self._bound["history"] = watched.entries = edited
+
+
+def _imported(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What `from sympy import *` binds: single objects of their modules, some of which pickle to what does not load."""
+    by_name = (type, types.FunctionType, types.ModuleType, int, float, str, type(None))
+    return {
+        f"module/{module}/{name}": value
+        for name, value in variables.items()
+        if not isinstance(value, by_name)
+        for module in ("numpy", "scipy", "sympy")
+        if vars(sys.modules[module]).get(name) is value
+    }
 
 
 def _json_text(content: Any) -> str:

@@ -2,8 +2,8 @@
 
 Invariants: what stands in `references` (the namespace itself, the host's objects) is named, never copied; closures
 that share a variable go on sharing it; a value that has no meaning in another process (an open file, a lock, a
-generator) is replaced by `Lost` where it stands and reported, never saved as something else. The rebuilding functions
-are module level, since a snapshot names them.
+generator) is replaced by `Lost` where it stands and reported, never saved as something else; large arrays stand beside
+the stream. The rebuilding functions are module level, since a snapshot names them.
 """
 
 import asyncio
@@ -17,18 +17,29 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO
+import weakref
+from collections import ChainMap
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import cloudpickle.cloudpickle as cp
 import numpy as np
 
+from rlm_agent.repl.arrays import Array, is_plain, memory, reduce_array, reduce_view
+from rlm_agent.repl.classes import reduce_class
+from rlm_agent.repl.exceptions import is_native, reduce_exception
+from rlm_agent.repl.image import ARRAY, Block
+from rlm_agent.repl.leaves import LARGE, Leaves
 from rlm_agent.repl.lost import Lost
-from rlm_agent.repl.views import reduce_view
+from rlm_agent.repl.sink import Buffer, Sink
+from rlm_agent.repl.trust import is_plain_class, is_plain_exception, is_trusted
 
-__all__ = ["PROTOCOL", "NamespacePickler", "describe", "prelude"]
+__all__ = ["BLOCKS", "PROTOCOL", "NamespacePickler", "describe"]
 
 PROTOCOL = 5
+
+BLOCKS = object()
+"""Stands for where a restore gets large arrays from. It is one of the named objects of each snapshot."""
 
 # Values tied to this process: cloudpickle or their own reducer would save some of them as something else.
 TIED = (
@@ -56,6 +67,8 @@ TIED = (
     asyncio.AbstractEventLoop,
 )
 IN_MEMORY = (io.StringIO, io.BytesIO)
+# Where in a pickled [x, x] the second x is.
+LAST_GET = len(pickle.EMPTY_LIST + pickle.MEMOIZE + pickle.MARK + pickle.EMPTY_LIST + pickle.MEMOIZE)
 
 
 def describe(kind: type) -> str:
@@ -65,41 +78,82 @@ def describe(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def prelude(places: Iterable[str]) -> bytes:
-    """A pickle that asks `persistent_load` for each place and puts the object in the memo, in this order."""
-    parts = [pickle.PROTO, bytes([PROTOCOL])]
-    for place in places:
-        name = place.encode("utf-8", "surrogatepass")
-        parts += [pickle.BINUNICODE, len(name).to_bytes(4, "little"), name]
-        parts += [pickle.BINPERSID, pickle.MEMOIZE, pickle.POP]
-    return b"".join([*parts, pickle.NONE, pickle.STOP])
+def _reduce_reference(reference: Any) -> tuple[Any, ...]:
+    value = reference()
+    return (weakref.ref, (value,)) if value is not None else (rebuild_dead_reference, ())
+
+
+def _reduce_weak(mapping: Any) -> tuple[Any, ...]:
+    return type(mapping), (dict(mapping),)
+
+
+def _reduce_cached_property(cached: Any) -> tuple[Any, ...]:
+    # Up to Python 3.11 it holds a lock.
+    state = {key: value for key, value in vars(cached).items() if key != "lock"}
+    return functools.cached_property, (cached.func,), state
+
+
+REDUCERS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
+    functools.cached_property: _reduce_cached_property,
+    weakref.ref: _reduce_reference,
+    weakref.WeakKeyDictionary: _reduce_weak,
+    weakref.WeakValueDictionary: _reduce_weak,
+}
 
 
 class NamespacePickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles variable after variable into one stream with one memo.
+    """Pickles variable after variable with one memo.
 
     Args:
-        file: gets the prelude first.
-        namespace: the live globals; must be one of the references.
-        references: place -> object that is named instead of copied.
+        namespace: the live globals; must be in the memo.
+        memo: what is named instead of copied: address -> (number, object), the numbers without a gap.
+        leaves: take large values.
         lost: called with the value and the reason when one is replaced by `Lost`.
+
+    Attributes:
+        trusted: all that was pickled so far is sure to load again.
     """
+
+    dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cp.Pickler.dispatch_table)
 
     def __init__(
         self,
-        file: BinaryIO,
         namespace: dict[str, Any],
-        references: Mapping[str, Any],
+        memo: dict[int, tuple[int, Any]],
+        leaves: Leaves,
         lost: Callable[[Any, str], None],
     ) -> None:
-        super().__init__(file, protocol=PROTOCOL)
+        # The pickler is in no cycle, or its large memo would wait for the garbage collector.
+        self._blocks = blocks = list[Block]()
+        self._sink = Sink(lambda at, data: blocks.append(_payload(at, data, leaves)))
+        super().__init__(self._sink, protocol=PROTOCOL)
         self._namespace = namespace
+        self._leaves = leaves
         self._lost = lost
-        # Two names of one object are one entry, or the numbers of both sides' memos would part.
-        places = {id(value): place for place, value in references.items()}
-        file.write(prelude(places.values()))
+        self.trusted = True
         # Memo entries cost nothing per object pickled, a `persistent_id` method would cost a call for each.
-        self.memo = {key: (number, references[place]) for number, (key, place) in enumerate(places.items())}
+        self.memo = memo
+
+    def section(self, value: Any) -> tuple[bytes, tuple[Block, ...]]:
+        """Pickles one variable: its text, and the blocks beside it."""
+        self._blocks.clear()
+        self.dump(value)
+        return self._sink.take(), tuple(self._blocks)
+
+    def reached(self) -> int:
+        """How many numbers are taken. Takes two more."""
+        twice: list[Any] = []
+        self.dump([twice, twice])
+        text = self._sink.take()
+        long = text[LAST_GET : LAST_GET + 1] == pickle.LONG_BINGET
+        number = text[LAST_GET + 1 : LAST_GET + 5] if long else text[LAST_GET + 1 : LAST_GET + 2]
+        return int.from_bytes(number, "little") - 1
+
+    def skip(self, count: int) -> None:
+        """Takes so many numbers for nothing."""
+        if count > 0:
+            self.dump([[] for _ in range(count - 1)])
+            self._sink.take()
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -107,19 +161,41 @@ class NamespacePickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._bury(obj, "it lives only in the process that made it")
         if kind is types.CellType:
             return cp._make_empty_cell, ()
-        if kind is np.ndarray and obj.base is not None and (reduced := reduce_view(obj)) is not None:
+        if kind is np.ndarray and (reduced := self._reduce_array(obj)) is not None:
             return reduced
         if kind is functools._lru_cache_wrapper:
             return self._reduce_cached(obj)
         reduced = super().reducer_override(obj)
-        if reduced is not NotImplemented or issubclass(kind, type) or kind is types.FunctionType:
+        if issubclass(kind, type):
+            if reduced is NotImplemented or reduced[0] in (type, cp._builtin_type):
+                return reduced
+            self.trusted &= is_plain_class(obj)
+            return reduce_class(obj, reduced)
+        if reduced is not NotImplemented or kind is types.FunctionType:
             return reduced
         return self._reduce_plain(obj, kind)
+
+    def _reduce_array(self, array: Array) -> tuple[Any, ...] | None:
+        if array.base is not None:
+            reduced = reduce_view(array)
+            if reduced is not None:
+                return reduced
+        if not is_plain(array):
+            return None
+        if array.nbytes < LARGE:
+            return reduce_array(array, array.tobytes("A"))
+        self._blocks.append(Block(ARRAY, array.nbytes, self._leaves.block(memory(array).data), array))
+        return reduce_array(array, (BLOCKS, len(self._blocks) - 1))
 
     def _reduce_plain(self, obj: Any, kind: type) -> Any:
         reducer = self.dispatch_table.get(kind)
         try:
-            return reducer(obj) if reducer else obj.__reduce_ex__(PROTOCOL)
+            if issubclass(kind, BaseException) and is_native(obj):
+                self.trusted &= is_plain_exception(kind)
+                return reduce_exception(obj)
+            reduced = reducer(obj) if reducer else obj.__reduce_ex__(PROTOCOL)
+            self.trusted &= isinstance(reduced, str) or is_trusted(reduced)
+            return reduced
         except RecursionError:
             raise
         except Exception as error:  # noqa: BLE001  # a reducer is anybody's code; what it cannot save is lost, the rest is not
@@ -152,12 +228,25 @@ class NamespacePickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         return make, args, (attributes, slots, cells), None, None, set_function_state
 
 
+def _payload(at: int, data: Buffer, leaves: Leaves) -> Block:
+    return Block(at, len(data), leaves.block(memoryview(data)), data)
+
+
 def set_function_state(function: Any, state: tuple[Any, Any, list[tuple[types.CellType, Any]]]) -> None:
     """Second half of rebuilding a function: attributes, and the contents of its closure's own cells."""
     attributes, slots, cells = state
     cp._function_setstate(function, (attributes, slots))
     for cell, contents in cells:
         cell.cell_contents = contents
+
+
+class _Forgotten:
+    """What a dead reference is made of."""
+
+
+def rebuild_dead_reference() -> Any:
+    """A reference to what is no more."""
+    return weakref.ref(_Forgotten())
 
 
 def rebuild_cached(function: Any, maxsize: int | None, typed: bool) -> Any:

@@ -11,14 +11,25 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from rlm_agent.errors import KernelError
-from rlm_agent.repl.channel import EVENT_LIMIT, MESSAGE_LIMIT, AsyncChannel
-from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, ContextSource, Request, Session, Snapshot
-from rlm_agent.repl.protocol import Asked, parse_event, parse_lost, parse_snapshot
+from rlm_agent.errors import KernelError, RLMError
+from rlm_agent.repl.channel import EVENT_LIMIT, AsyncChannel
+from rlm_agent.repl.kernel import (
+    Bindings,
+    CellDone,
+    CellEvent,
+    CellPaused,
+    ContextSource,
+    Request,
+    Session,
+    Snapshot,
+    SnapshotSource,
+)
+from rlm_agent.repl.known import KnownLeaves
+from rlm_agent.repl.protocol import Asked, Saved, parse_event, parse_saving, parse_starting
 from rlm_agent.repl.spawner import Spawner, shared_spawner
 from rlm_agent.settings import Limits
 
@@ -81,6 +92,7 @@ class ProcessSession:
         self._channel = channel
         self._scratch = scratch
         self._cell_seconds = cell_seconds
+        self._leaves = KnownLeaves(None)
         self._used = 0.0
         self._end: CellDone | None = None
         self._receiving: asyncio.Task[Any] | None = None
@@ -91,16 +103,29 @@ class ProcessSession:
         """Whether the worker is there."""
         return self._end is None and self._closing is None and not self._channel.at_end()
 
-    async def start(self, bindings: Bindings, snapshot: bytes | None) -> tuple[Mapping[str, Any], ...]:
+    async def start(self, bindings: Bindings, snapshot: SnapshotSource | None) -> tuple[Mapping[str, Any], ...]:
         """See `Session.start`."""
         plain = _plain(bindings)
-        message = {"op": "start", "bindings": plain, "snapshot": snapshot}
+        try:
+            self._leaves = KnownLeaves(snapshot)
+        except KernelError:
+            await self.close()
+            raise
+        message = {"op": "start", "bindings": plain, "snapshot": snapshot.manifest if snapshot else None}
         fds = [await asyncio.to_thread(_open, bindings.context)] if bindings.context else []
         try:
-            return await self._call(message, parse_lost, EVENT_LIMIT, fds)
+            return await self._call(message, self._started, fds)
         finally:
             for fd in fds:
                 os.close(fd)
+
+    async def _started(self) -> tuple[Mapping[str, Any], ...]:
+        """Hands the worker the leaves it asks for, until it has started."""
+        while True:
+            asked = parse_starting(await self._channel.receive(EVENT_LIMIT))
+            if isinstance(asked, tuple):
+                return asked
+            await self._channel.send({"op": "leaves", "leaves": await asyncio.to_thread(self._leaves.read, asked)})
 
     async def execute(
         self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
@@ -116,7 +141,17 @@ class ProcessSession:
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        return await self._call({"op": "snapshot"}, parse_snapshot, MESSAGE_LIMIT)
+        return await self._call({"op": "snapshot"}, self._saved)
+
+    async def _saved(self) -> Snapshot:
+        """Takes the leaves of a snapshot, until its root comes."""
+        new: dict[str, bytes] = {}
+        while True:
+            part = parse_saving(await self._channel.receive(EVENT_LIMIT))
+            if isinstance(part, Saved):
+                self._leaves.settle(part.keys, new)
+                return Snapshot(part.manifest, new, part.variables, part.lost, part.seconds)
+            await asyncio.to_thread(self._leaves.add, part, new)
 
     async def close(self) -> None:
         """Ends the worker. Harmless twice, and finished even where the caller is cancelled."""
@@ -132,20 +167,20 @@ class ProcessSession:
         await asyncio.to_thread(self._spawner.reap, self.pid, kill=True)
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
-    # Between cells: one message, one reply.
+    # Between cells: one message, and a reply with leaves before it.
 
-    async def _call(self, message: dict[str, Any], parse: Callable[[Any], T], limit: int, fds: Sequence[int] = ()) -> T:
+    async def _call(self, message: dict[str, Any], reply: Callable[[], Awaitable[T]], fds: Sequence[int] = ()) -> T:
         if self._end is not None or self._closing is not None:
             raise KernelError("The REPL worker is gone; start another session.")
         try:
             async with asyncio.timeout(CARE_SECONDS):
                 await self._channel.send(message, fds)
-                return parse(await self._channel.receive(limit))
+                return await reply()
         except (OSError, EOFError) as error:
             why = f"took over {CARE_SECONDS:g} s" if isinstance(error, TimeoutError) else "died"
             done = await self._died()
             raise KernelError(f"The REPL worker {why} at {message['op']!r}: {done.error}") from error
-        except KernelError as error:
+        except RLMError as error:
             await self._finish(f"The worker was killed: {error}")
             raise
 

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
 from rlm_agent.errors import KernelError
-from rlm_agent.repl.kernel import CellDone, ErrorKind, Request, Snapshot
+from rlm_agent.repl.kernel import CellDone, ErrorKind, Request
+from rlm_agent.repl.manifest import Manifest, ManifestError
 
-__all__ = ["Asked", "parse_done", "parse_event", "parse_lost", "parse_snapshot"]
+__all__ = ["Asked", "Saved", "parse_done", "parse_event", "parse_saving", "parse_starting"]
 
 MOST_CALLS = 100_000
 MOST_VARIABLES = 1_000_000
+# A piece of a MiB, its tag, and what compression that does not help may add.
+LARGEST_LEAF = (1 << 20) + 1024
+MOST_FETCHED = 1024
 T = TypeVar("T")
 
 
@@ -91,20 +95,42 @@ def _loaded(text: str) -> Any:
         raise KernelError(f"The REPL worker broke the protocol: answer is no JSON ({error!s:.100}).") from error
 
 
-def parse_lost(message: Any) -> tuple[dict[str, str], ...]:
-    """The variables that a restore did not bring back."""
-    return _entries(_message(message, "started"), "lost", _is_loss)
+class Saved:
+    """A snapshot's root, and what it says of the variables; see `Snapshot`."""
+
+    __slots__ = ("keys", "lost", "manifest", "seconds", "variables")
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        self.manifest = _field(message, "manifest", bytes)
+        self.variables = _entries(message, "variables", _is_variable)
+        self.lost = _entries(message, "lost", _is_loss)
+        self.seconds = _field(message, "seconds", float)
+        try:
+            self.keys = Manifest.decode(self.manifest).key_list()
+        except ManifestError as error:
+            raise KernelError(f"The REPL worker broke the protocol: {error}.") from error
 
 
-def parse_snapshot(message: Any) -> Snapshot:
-    """A namespace as bytes."""
-    checked = _message(message, "snapshot")
-    return Snapshot(
-        _field(checked, "data", bytes),
-        _entries(checked, "variables", _is_variable),
-        _entries(checked, "lost", _is_loss),
-        _field(checked, "seconds", float),
-    )
+def parse_saving(message: Any) -> list[bytes] | Saved:
+    """Leaves of a snapshot, or its end."""
+    checked = _message(message, "snapshot", "leaves")
+    if checked["op"] == "snapshot":
+        return Saved(checked)
+    leaves = _field(checked, "leaves", list)
+    if not all(isinstance(leaf, bytes) and 0 < len(leaf) <= LARGEST_LEAF for leaf in leaves):
+        raise KernelError("The REPL worker broke the protocol: it sent what is no leaf.")
+    return leaves
+
+
+def parse_starting(message: Any) -> list[str] | tuple[dict[str, str], ...]:
+    """Keys of leaves that the worker needs (a list), or the variables that it did not bring back (a tuple)."""
+    checked = _message(message, "started", "fetch")
+    if checked["op"] == "started":
+        return _entries(checked, "lost", _is_loss)
+    keys = _field(checked, "keys", list)
+    if not all(isinstance(key, bytes) for key in keys) or len(keys) > MOST_FETCHED:
+        raise KernelError("The REPL worker broke the protocol: it asked for what is no leaf.")
+    return [key.hex() for key in keys]
 
 
 def _entries(message: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:

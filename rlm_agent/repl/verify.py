@@ -1,6 +1,7 @@
 """Verify: does what was pickled load again? A forked child of the worker tries, and dies with whatever that does.
 
-The child tells each name before it loads it, so that a variable whose loading crashes or hangs is known by name.
+The child tells each name before it loads it, so that a variable whose loading crashes or hangs is known by name. Large
+values are not copied for it: they are in its memory already.
 """
 
 import contextlib
@@ -10,13 +11,14 @@ import signal
 import sys
 import types
 import warnings
-from collections.abc import Callable
 from typing import Any
 
+import cloudpickle.cloudpickle as cp
 import msgpack
 
+from rlm_agent.repl.image import Image
 from rlm_agent.repl.lifeline import die_with_parent
-from rlm_agent.repl.snapshot import Image, load
+from rlm_agent.repl.loading import Held, Resolve, load
 
 __all__ = ["unloadable"]
 
@@ -24,7 +26,7 @@ __all__ = ["unloadable"]
 PATIENCE = 20.0
 
 
-def unloadable(image: Image, resolve: Callable[[str], Any]) -> dict[str, str]:
+def unloadable(image: Image, resolve: Resolve) -> dict[str, str]:
     """Names of variables that do not load again, and why.
 
     Args:
@@ -58,7 +60,7 @@ def unloadable(image: Image, resolve: Callable[[str], Any]) -> dict[str, str]:
             os.waitpid(child, 0)
 
 
-def _try(parent: int, image: Image, resolve: Callable[[str], Any], writer: int) -> None:
+def _try(parent: int, image: Image, resolve: Resolve, writer: int) -> None:
     code = 1
     die_with_parent(parent)
     try:
@@ -69,7 +71,10 @@ def _try(parent: int, image: Image, resolve: Callable[[str], Any], writer: int) 
         def resolved(place: str) -> Any:
             return module.__dict__ if place == "namespace" else resolve(place)
 
-        losses = load(image, module.__dict__, resolved, lambda name: _tell(writer, name))
+        # Without these, loading a class would give the living one, and prove nothing.
+        cp._DYNAMIC_CLASS_TRACKER_BY_ID.clear()
+        cp._DYNAMIC_CLASS_TRACKER_BY_CLASS.clear()
+        losses = load(image, module.__dict__, resolved, Held(), lambda name: _tell(writer, name))
         _tell(writer, [[loss.name, loss.why] for loss in losses])
         code = 0
     finally:

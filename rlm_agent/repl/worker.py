@@ -3,8 +3,8 @@
 The main thread runs cells and takes snapshots; one reader thread receives frames, delivers answers to the threads that
 wait for them, and ends the process when the host is gone. Messages (plain msgpack) by their "op":
 
-    from the host  start, execute, answer, snapshot
-    to the host    started, request, done, snapshot, fault
+    from the host  start, execute, answer, snapshot, leaves
+    to the host    started, request, done, snapshot, leaves, fetch, fault
 """
 
 import builtins
@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy
@@ -22,18 +22,19 @@ import numpy
 from rlm_agent.repl.cell import Cells
 from rlm_agent.repl.channel import Channel, pack
 from rlm_agent.repl.context import Context
+from rlm_agent.repl.dumping import Loss, Subject, tombstones
+from rlm_agent.repl.interpreter import interpreter_state, restore_interpreter
 from rlm_agent.repl.interrupts import Interrupts
 from rlm_agent.repl.namespace import Namespace
 from rlm_agent.repl.output import Output
 from rlm_agent.repl.requests import Requests
-from rlm_agent.repl.snapshot import Image, Loss, dump, interpreter_state, load, restore_interpreter, tombstones
+from rlm_agent.repl.snapshot import Snapshots
 from rlm_agent.repl.variables import listing
-from rlm_agent.repl.verify import unloadable
 
 __all__ = ["Worker", "serve"]
 
-# Rounds of dump and verify: each names at least one variable, all in one round as a rule.
-MOST_ROUNDS = 10
+# Leaves that travel together: a message of at most some megabytes.
+TOGETHER = 8
 
 
 class Worker:
@@ -47,6 +48,7 @@ class Worker:
         self._output = Output()
         self._namespace = Namespace(self._requests.ask)
         self._cells = Cells(self._namespace.globals, self._output, self._interrupts)
+        self._snapshots = Snapshots()
         self._path = list(sys.path)
 
     def serve(self) -> NoReturn:
@@ -98,13 +100,35 @@ class Worker:
             return Context.nothing()
         return Context.read(self._channel.fds.pop(), source["kind"], source["index"])
 
-    def _restore(self, data: bytes) -> None:
-        image = Image.decode(data)
-        fingerprint = image.extra["fingerprint"]
-        load(image, self._namespace.globals, lambda place: self._namespace.resolve(place, fingerprint))
+    def _restore(self, manifest: bytes) -> None:
+        image = self._snapshots.restore(
+            manifest, self._fetch, self._namespace.globals, lambda image: self._resolver(image.extra)
+        )
         self._namespace.settle(image.extra)
-        self._cells.remember(image.extra["sources"])
-        restore_interpreter(image.extra["interpreter"])
+        self._cells.remember(image.notes["sources"])
+        restore_interpreter(image.notes["interpreter"])
+
+    def _resolver(self, extra: dict[str, Any]) -> Callable[[str], Any]:
+        fingerprint = extra["fingerprint"]
+        return lambda place: self._namespace.resolve(place, fingerprint)
+
+    def _fetch(self, keys: list[bytes]) -> Iterator[bytes]:
+        """Gets leaves from the host, the next ones on their way while the first are used."""
+        groups = [keys[at : at + TOGETHER] for at in range(0, len(keys), TOGETHER)]
+        coming = 0
+        try:
+            for number in range(len(groups) + 1):
+                if number < len(groups):
+                    self._channel.send({"op": "fetch", "keys": groups[number]})
+                    coming += 1
+                if number:
+                    reply = self._inbox.get()
+                    coming -= 1
+                    yield from reply["leaves"]
+        finally:
+            # Whoever broke off leaves no reply for the next to take for its own.
+            for _reply in range(coming):
+                self._inbox.get()
 
     def _execute(self, message: dict[str, Any]) -> dict[str, Any]:
         self._namespace.begin(message["history"], message["unready"])
@@ -128,25 +152,19 @@ class Worker:
 
     def _snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()
-        variables, references = self._namespace.variables(), self._namespace.references()
-        fingerprint = self._namespace.extra()["fingerprint"]
-        broken: dict[str, str] = {}
+        namespace = self._namespace
+        variables, extra = namespace.variables(), namespace.extra()
         state = interpreter_state(self._path)
-        for _round in range(MOST_ROUNDS):
-            image, losses = dump(variables, self._namespace.globals, references, broken)
-            found = unloadable(image, lambda place: self._namespace.resolve(place, fingerprint))
-            if not found:
-                break
-            broken |= found
-        image.extra = {**self._namespace.extra(), "sources": self._cells.sources, "interpreter": state}
-        known = {loss.name for loss in losses}
-        losses += [loss for loss in tombstones(variables) if loss.name not in known]
-        names = frozenset(loss.name for loss in losses)
+        subject = Subject(variables, namespace.globals, namespace.references())
+        notes = {"sources": self._cells.saved(), "interpreter": state}
+        taken = self._snapshots.take(subject, self._resolver(extra), extra, notes)
+        for start in range(0, len(taken.leaves), TOGETHER):
+            self._channel.send({"op": "leaves", "leaves": taken.leaves[start : start + TOGETHER]})
         return {
             "op": "snapshot",
-            "data": image.encode(),
-            "variables": listing(variables, names),
-            "lost": _plain(losses),
+            "manifest": taken.manifest,
+            "variables": listing(variables, frozenset(loss.name for loss in taken.losses)),
+            "lost": _plain(taken.losses),
             "seconds": time.monotonic() - began,
         }
 

@@ -6,7 +6,7 @@ Which blobs are still needed is not known here.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -66,6 +66,13 @@ class Blobs:
     def has(self, key: str) -> bool:
         """Whether a blob is there, whole or not."""
         return self._row(key) is not None or self.path(key).is_file()
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys under which nothing is there."""
+        large = [key for key in keys if not self.path(key).is_file()]
+        with self._database.reading() as connection:
+            query = "SELECT 1 FROM blobs WHERE key = ?"
+            return [key for key in large if connection.execute(query, (key,)).fetchone() is None]
 
     def path(self, key: str) -> Path:
         """The file of a large blob, there or not.

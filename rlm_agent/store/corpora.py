@@ -9,11 +9,11 @@ JSON that names a corpus; whoever holds one may read that corpus here and nothin
 
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +21,24 @@ import msgpack
 
 from rlm_agent.errors import ConfigError, HomeError
 from rlm_agent.repl.kernel import ContextSource
+from rlm_agent.store.caps import Caps
 from rlm_agent.store.database import Database
-from rlm_agent.store.draft import Draft, NotText
+from rlm_agent.store.draft import Draft
 from rlm_agent.store.failures import explained
+from rlm_agent.store.handle import DIGEST, Handle, is_handle
+from rlm_agent.store.intake import Intake, take_in
 from rlm_agent.store.layout import private_file, sync_directory
 from rlm_agent.store.plain import pack, unpack
-from rlm_agent.store.sources import Part, Source, resolve
+from rlm_agent.store.sources import Desk
 from rlm_agent.store.versions import check_version
 
 __all__ = ["RAW_BYTES", "Corpora", "Handle", "is_handle"]
-
-Handle = dict[str, Any]
 
 RAW_BYTES = 10**6
 """Up to this size a value may be given as it is, without `Corpus.load`."""
 
 _VERSION = 1
 _NAMED = 20
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-_KINDS = ("text", "files", "json")
-
-
-def is_handle(value: object) -> bool:
-    """Whether a value is the handle of a corpus, as `Corpus.load` returns it or as plain JSON."""
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("rlm_corpus"), int)
-        and isinstance(value.get("digest"), str)
-        and bool(_DIGEST.match(value["digest"]))
-        and value.get("kind") in _KINDS
-    )
 
 
 class Corpora:
@@ -65,22 +53,18 @@ class Corpora:
         self._database = database
         self._peers = peers
 
-    def load(self, source: Any) -> Handle:
+    def load(self, source: Any, caps: Caps | None = None) -> Handle:
         """Copies a source into the home, see `Corpus.load`.
 
         Raises:
-            ConfigError: nothing in it can be read as text.
+            ConfigError: something in it cannot be loaded.
             HomeError: the home cannot take it.
         """
         if is_handle(source):
             return self.adopt(source)
-        found = resolve(source, self._database.path)
-        with self._draft() as draft:
-            skipped = [*found.left_out, *_fill(draft, found)]
-            if not draft.entries:
-                raise ConfigError(_nothing_message(found, skipped))
-            kind, files = ("text", found.files) if found.lone else ("files", len(draft.entries))
-            return self._keep(draft, kind, files=files, skipped=skipped, name=found.name)
+        with self._directory_in_tmp() as scratch, self._draft() as draft:
+            intake = take_in(draft, source, Desk(self._database.path, scratch, caps or Caps(), self._held))
+            return self._keep(draft, intake)
 
     def put_value(self, value: Any) -> Handle:
         """Stores a text, list or dict that a caller gave as it is.
@@ -97,7 +81,7 @@ class Corpora:
         with self._draft() as draft:
             draft.add_bytes("", data)
             draft.chars = len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-            return self._keep(draft, "text" if isinstance(value, str) else "json", files=0, skipped=[], name="value")
+            return self._keep(draft, Intake("value", "text" if isinstance(value, str) else "json"))
 
     @staticmethod
     def is_handle(value: object) -> bool:
@@ -106,7 +90,7 @@ class Corpora:
 
     def holds(self, digest: str) -> bool:
         """Whether this home has a corpus, whole."""
-        return bool(_DIGEST.match(digest)) and self._index(digest) is not None
+        return bool(DIGEST.match(digest)) and self._index(digest) is not None
 
     def adopt(self, handle: Mapping[str, Any]) -> Handle:
         """A handle that this home can serve: the same, or that of a copy from another open home.
@@ -146,6 +130,9 @@ class Corpora:
         entries = tuple((name, offset, length) for name, offset, length in index["entries"])
         return ContextSource(kind, directory / "data", entries if kind == "files" else ())
 
+    def _held(self, handle: Mapping[str, Any]) -> ContextSource:
+        return self.source(self.adopt(handle))
+
     def _directory(self, digest: str) -> Path:
         return self._database.path / "corpora" / digest
 
@@ -179,27 +166,30 @@ class Corpora:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def _keep(self, draft: Draft, kind: str, *, files: int, skipped: list[str], name: str) -> Handle:
-        digest = draft.digest(kind)
+    def _keep(self, draft: Draft, intake: Intake) -> Handle:
+        digest = draft.digest(intake.kind)
         if not self.holds(digest):
-            index = {"version": _VERSION, "kind": kind, "entries": draft.entries}
+            index = {"version": _VERSION, "kind": intake.kind, "entries": draft.entries}
             with explained(draft.directory):
                 os.fsync(draft.descriptor)
                 with private_file(draft.directory / "index") as descriptor:
                     os.write(descriptor, pack(index))
                 self._install(draft.directory, digest)
+        recoded = {name or intake.name: label for name, label in islice(draft.recoded.items(), _NAMED)}
         return {
             "rlm_corpus": _VERSION,
             "digest": digest,
-            "kind": kind,
+            "kind": intake.kind,
             "chars": draft.chars,
             "bytes": draft.size,
-            "files": files,
-            "recoded": draft.recoded,
-            "skipped": skipped[:_NAMED],
-            "skipped_count": len(skipped),
+            "files": intake.files,
+            "recoded": len(draft.recoded),
+            "recoded_as": recoded,
+            "skipped": intake.skipped[:_NAMED],
+            "skipped_count": len(intake.skipped),
+            "ignored": intake.ignored,
             "home": self._database.id,
-            "name": name,
+            "name": intake.name,
         }
 
     def _copy(self, origin: Path, digest: str) -> None:
@@ -225,35 +215,6 @@ class Corpora:
             if not self.holds(digest):  # otherwise another process was first, with the same content
                 raise
         sync_directory(target.parent)
-
-
-def _fill(draft: Draft, found: Source) -> Iterator[str]:
-    """Adds all parts to a draft; yields the names of those that are no text or cannot be read."""
-    for part in found.parts:
-        try:
-            _add(draft, part)
-        except NotText:
-            if found.lone:
-                raise ConfigError(f"{part.where} is binary, not text: convert it to text first.") from None
-            yield part.name
-        except OSError as error:
-            if found.lone:
-                raise ConfigError(f"{part.where} cannot be read: {error.strerror or error}.") from error
-            yield part.name
-
-
-def _add(draft: Draft, part: Part) -> None:
-    if isinstance(part.content, str):
-        draft.add_text(part.name, part.content)
-    else:
-        draft.add_stream(part.name, part.content)
-
-
-def _nothing_message(found: Source, skipped: list[str]) -> str:
-    if not skipped:
-        return f"{found.where}: the directory holds no file. Give one with text files in it."
-    names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-    return f"{found.where}: none of its {len(skipped)} files is readable text ({names}). Give text files."
 
 
 def _value_bytes(value: Any) -> bytes:

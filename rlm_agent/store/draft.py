@@ -7,33 +7,23 @@ back. The digest covers kind, names and content, never the order of calls on the
 import codecs
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from io import RawIOBase
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 
 from blake3 import blake3
 
+from rlm_agent.store.charset import CHUNK, Encoding, NotText, guesses, opening, sample
 from rlm_agent.store.failures import explained
 from rlm_agent.store.plain import digest, pack
 
-__all__ = ["CHUNK", "Draft", "NotText"]
+__all__ = ["Draft"]
 
-CHUNK = 1 << 18
-
-_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_GUESSES = ("utf-8", "cp1252", "latin-1")
-
-
-class NotText(Exception):
-    """The bytes are no text in any encoding that is tried."""
+_SPOOL_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -43,16 +33,27 @@ class Draft:
     Attributes:
         entries: (name, byte offset, byte length) of each text.
         chars: characters in all.
-        recoded: texts that are neither UTF-8 nor marked as UTF-16 or UTF-32, read as Windows-1252 or Latin-1.
+        recoded: the encodings of texts that are neither UTF-8 nor marked as UTF-16 or UTF-32.
     """
 
     directory: Path
     descriptor: int
     entries: list[tuple[str, int, int]] = field(default_factory=list)
     chars: int = 0
-    recoded: int = 0
+    recoded: dict[str, str] = field(default_factory=dict)
     size: int = 0
     _digests: list[tuple[str, int, bytes]] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def free_name(self, name: str) -> str:
+        """The name where no text has it yet, else the same with the lowest number from 2 that makes it new."""
+        free, number = name, self._numbers.get(name, 1)
+        while free in self._names:
+            number += 1
+            free = f"{name} ({number})"
+        self._numbers[name] = number
+        return free
 
     def add_text(self, name: str, text: str) -> None:
         """Adds a str; lone surrogates, which UTF-8 cannot hold, become question marks."""
@@ -63,28 +64,60 @@ class Draft:
         """Adds bytes as they are."""
         self._add(name, iter([(data, 0)]))
 
-    def add_stream(self, name: str, opened: Callable[[], RawIOBase | BinaryIO]) -> None:
-        """Adds a text from bytes in UTF-8, marked UTF-16 or UTF-32, or an 8-bit encoding.
+    def add_copy(self, name: str, opened: Callable[[], BinaryIO]) -> None:
+        """Adds a text from UTF-8, whatever characters it holds."""
+        with opened() as stream:
+            self._add(name, _decoded(stream, Encoding("utf-8"), nul=True))
+
+    def add_stream(self, name: str, opened: Callable[[], BinaryIO], declared: str = "") -> None:
+        """Adds a text from bytes in any encoding that `charset` finds.
+
+        Args:
+            name: of the text.
+            opened: opens the bytes; they are read from their beginning, once where they cannot be sought.
+            declared: the charset that a server told.
 
         Raises:
             NotText: it is binary; the draft is as before.
             OSError: it cannot be read; the draft is as before.
         """
         with opened() as stream:
-            mark, encodings = _encodings(stream.read(4))
-            for encoding in encodings:
-                stream.seek(len(mark))
-                try:
-                    self._add(name, _decoded(stream, encoding, marked=bool(mark)))
-                except UnicodeDecodeError:
-                    continue
-                self.recoded += encoding in _GUESSES[1:]
-                return
+            head = stream.read(CHUNK)
+            first = opening(head)
+            with self._rewindable(stream, head) as source:
+                for encoding in _attempts(source, first, head, declared):
+                    source.seek(encoding.skip)
+                    try:
+                        self._add(name, _decoded(source, encoding, nul=encoding.wide))
+                    except UnicodeDecodeError:
+                        continue
+                    if encoding.label:
+                        self.recoded[name] = encoding.label
+                    return
         raise NotText(name)
+
+    def sort(self, start: int) -> None:
+        """Brings the texts from one on into the order of their names."""
+        self.entries[start:] = sorted(self.entries[start:], key=itemgetter(0))
+        self._digests[start:] = sorted(self._digests[start:], key=itemgetter(0))
 
     def digest(self, kind: str) -> str:
         """The digest of the whole as a corpus of that kind."""
         return digest(pack([kind, *self._digests]))
+
+    @contextmanager
+    def _rewindable(self, stream: BinaryIO, head: bytes) -> Iterator[BinaryIO]:
+        """The stream itself where it can be sought, else a copy of it: in memory, or if large in the home."""
+        if stream.seekable():
+            yield stream
+            return
+        with SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.directory)) as spool:
+            data = head
+            while data:
+                with explained(self.directory):
+                    spool.write(data)
+                data = stream.read(CHUNK)
+            yield cast(BinaryIO, spool)
 
     def _add(self, name: str, pieces: Iterator[tuple[bytes, int]]) -> None:
         start, chars, hashed = self.size, 0, blake3()
@@ -99,6 +132,7 @@ class Draft:
         self.chars += chars
         self.entries.append((name, start, self.size - start))
         self._digests.append((name, self.size - start, hashed.digest()))
+        self._names.add(name)
 
     def _write(self, data: bytes) -> None:
         with explained(self.directory):
@@ -115,19 +149,24 @@ class Draft:
         self.size = start
 
 
-def _encodings(head: bytes) -> tuple[bytes, tuple[str, ...]]:
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return mark, (encoding,)
-    return b"", _GUESSES
+def _attempts(stream: BinaryIO, first: Encoding, head: bytes, declared: str) -> Iterator[Encoding]:
+    """Encodings to try, the first told by the first bytes, the others found out only where that fails."""
+    yield first
+    if first.codec == "utf-8" and first.skip:
+        yield Encoding("utf-8", first.skip, "replace")
+    elif first.codec == "utf-8":
+        stream.seek(0)
+        yield from guesses(sample(stream), head, declared)
 
 
-def _decoded(stream: RawIOBase | BinaryIO, encoding: str, *, marked: bool) -> Iterator[tuple[bytes, int]]:
-    """Pieces of UTF-8 with their lengths in characters; a NUL byte in an unmarked encoding means no text."""
-    decoder = codecs.getincrementaldecoder(encoding)()
+def _decoded(stream: BinaryIO, encoding: Encoding, *, nul: bool) -> Iterator[tuple[bytes, int]]:
+    """Pieces of UTF-8 with their lengths in characters; where NUL bytes may not be, they mean no text."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)(encoding.errors)
+    plain = encoding.codec == "utf-8" and encoding.errors == "strict"
     for data in iter(partial(stream.read, CHUNK), b""):
-        if b"\0" in data and not (marked and encoding != "utf-8"):
+        if not nul and b"\0" in data:
             raise NotText
         text = decoder.decode(data)
-        yield data if encoding == "utf-8" else text.encode(), len(text)
-    decoder.decode(b"", final=True)
+        yield data if plain else text.encode(), len(text)
+    rest = decoder.decode(b"", final=True)
+    yield rest.encode(), len(rest)

@@ -1,4 +1,4 @@
-"""The durable home: one directory that owns runs, turns, ledger, blobs, leases, notes and corpora.
+"""The durable home: one directory that owns runs and forks, turns, ledger, blobs, leases, notes and corpora.
 
 Invariant: making a Home does no I/O; it opens at first use, and again after `close` or in a forked child. One process
 should have one Home a directory, so that all writes share one commit: `default_home` sees to that.
@@ -23,7 +23,9 @@ from rlm_agent.errors import HomeError
 from rlm_agent.store.blobs import Blobs
 from rlm_agent.store.corpora import Corpora
 from rlm_agent.store.database import Database
+from rlm_agent.store.extensions import Extensions
 from rlm_agent.store.fence import Fence
+from rlm_agent.store.forks import Forks
 from rlm_agent.store.leases import Leases
 from rlm_agent.store.ledger import Ledger
 from rlm_agent.store.notes import Notes
@@ -46,8 +48,8 @@ class Home:
         path: its directory; None: `$RLM_HOME`, else the platform's user data directory.
 
     Attributes:
-        runs, turns, ledger, blobs, leases, notes, corpora: its parts. Their plain methods block: call them from
-            coroutines as `await home.read(home.runs.get, id)`.
+        runs, forks, turns, ledger, blobs, leases, notes, extensions, corpora: its parts. Their plain methods block:
+            call them from coroutines as `await home.read(home.runs.get, id)`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -58,6 +60,8 @@ class Home:
         self.ledger = Ledger(self._database, self.blobs)
         self.leases = Leases(self._database)
         self.notes = Notes(self._database)
+        self.forks = Forks(self._database, self.runs)
+        self.extensions = Extensions(self._database)
         self.corpora = Corpora(self._database, _open_corpora)
         self._checkpointer: HomeCheckpointer | None = None
         self._lock = threading.Lock()

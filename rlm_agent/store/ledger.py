@@ -1,7 +1,8 @@
 """The ledger: every step that was paid for, each under its key, each once.
 
 Invariant: the first record of a key stands; `record` returns only when the record it returns is on disk.
-How keys are made is not known here. Usage is a fold over the rows, never a counter of its own.
+How keys are made is not known here. Usage is a fold over the rows, never a counter of its own; that of a fork begins
+with what the run it left had used by then.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from rlm_agent.store.blobs import LARGE, Blobs
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
 from rlm_agent.store.plain import pack, unpack
+from rlm_agent.store.reach import REACH
 from rlm_agent.store.records import StepKind, StepRecord
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
@@ -26,10 +28,15 @@ _PLAIN = ", ".join(_COLUMNS)
 _INSERT = f"INSERT OR IGNORE INTO steps ({_PLAIN}, body, body_ref) VALUES ({', '.join('?' * (len(_COLUMNS) + 2))})"
 _CHUNK = 500
 
-_USAGE = """
+_SUMS = """
     SELECT role, model, SUM(calls), SUM(input_tokens), SUM(output_tokens), SUM(cached_tokens),
-           CASE WHEN COUNT(usd) = COUNT(*) THEN TOTAL(usd) END
-    FROM steps WHERE run = ? AND role != '' AND calls > 0 {where} GROUP BY role, model ORDER BY role, model"""
+           CASE WHEN COUNT(usd) = COUNT(*) THEN TOTAL(usd) END"""
+_USED = "role != '' AND calls > 0"
+_GROUPED = "GROUP BY role, model ORDER BY role, model"
+_REACHED = "FROM reach CROSS JOIN steps s ON s.run = reach.run WHERE (reach.until IS NULL OR s.turn <= reach.until)"
+_RUN_USAGE = f"{REACH} {_SUMS} {_REACHED} AND question = IFNULL(?, question) AND {_USED} {_GROUPED}"
+_TURN_USAGE = f"{_SUMS} FROM steps WHERE run = ? AND turn = ? AND {_USED} {_GROUPED}"
+_COUNT = f"{REACH} SELECT COUNT(*) {_REACHED} AND kind = IFNULL(?, kind) AND question = IFNULL(?, question)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +88,28 @@ class Ledger:
 
     def usage(self, run: str, question: int | None = None) -> list[UsageRow]:
         """What a run, or one question of it, has used: one row a role and model."""
-        if question is None:
-            return self._usage("", run)
-        return self._usage("AND question = ?", run, question)
+        return self._usage(_RUN_USAGE, run, question)
 
     def turn_usage(self, run: str, number: int) -> list[UsageRow]:
-        """What one turn of a run has used."""
-        return self._usage("AND turn = ?", run, number)
+        """What one turn of a run has used; nothing where a fork took all of it from the record."""
+        return self._usage(_TURN_USAGE, run, number)
+
+    def replies(self, run: str, after: int) -> list[StepRecord]:
+        """The root replies of a run to turns with a number above `after`, in the order they were recorded."""
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE run = ? AND turn > ? AND kind = 'root' ORDER BY at"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (run, after)).fetchall()
+        return [self._from_row(row) for row in rows]
 
     def count(self, run: str, kind: StepKind | None = None, question: int | None = None) -> int:
         """How many steps a run has, or one question of it, of one kind or of all."""
-        query = "SELECT COUNT(*) FROM steps WHERE run = ? AND kind = IFNULL(?, kind) AND question = IFNULL(?, question)"
         with self._database.reading() as connection:
-            number: int = connection.execute(query, (run, kind, question)).fetchone()[0]
+            number: int = connection.execute(_COUNT, (run, kind, question)).fetchone()[0]
         return number
 
-    def _usage(self, where: str, *values: object) -> list[UsageRow]:
+    def _usage(self, query: str, *values: object) -> list[UsageRow]:
         with self._database.reading() as connection:
-            return [UsageRow(*row) for row in connection.execute(_USAGE.format(where=where), values)]
+            return [UsageRow(*row) for row in connection.execute(query, values)]
 
     def _record_large(self, step: StepRecord, body: bytes, fence: Fence | None) -> StepRecord:
         reference = self._blobs.put_sync(body)

@@ -1,6 +1,7 @@
 """Notes: what a person tells a run while it works; the root reads them at its next turn.
 
-Invariant: a note is never changed; the turn that reads it is set once.
+Invariant: a note is never changed; the turn that reads it is set once. A fork has those that its origin had read by
+then, and adopts those that it reads again under the origin's later turns.
 """
 
 import time
@@ -9,9 +10,20 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 
 from rlm_agent.store.database import Database
+from rlm_agent.store.reach import REACH
 from rlm_agent.store.writer import Op
 
 __all__ = ["Note", "Notes"]
+
+
+_COLUMNS = "n.id, n.run, n.text, n.at, n.turn"
+_REACHED = f"""{REACH}
+    SELECT {_COLUMNS} FROM reach JOIN notes n ON n.run = reach.run WHERE reach.until IS NULL OR n.turn <= reach.until
+    UNION
+    SELECT {_COLUMNS} FROM reach JOIN adopted_notes a ON a.run = reach.run JOIN notes n ON n.id = a.note
+    WHERE reach.until IS NULL OR n.turn <= reach.until
+    ORDER BY 1"""
+_UNREAD = f"SELECT {_COLUMNS} FROM notes n WHERE n.run = ? AND n.turn IS NULL ORDER BY n.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +62,23 @@ class Notes:
 
     def list(self, run: str) -> _NoteList:
         """All notes of a run, the first one first."""
-        return self._select("WHERE run = ?", run)
+        return self._select(_REACHED, run)
 
     def unread(self, run: str) -> _NoteList:
-        """The notes that no turn has read yet, the first one first."""
-        return self._select("WHERE run = ? AND turn IS NULL", run)
+        """The run's own notes that no turn has read yet, the first one first."""
+        return self._select(_UNREAD, run)
 
     def mark_op(self, run: str, ids: Iterable[int], turn: int) -> Op[None]:
-        """Marks notes as read by a turn; those that another turn read stay with that."""
+        """Marks notes as read by a turn: those that another turn read stay with that, other runs' are adopted."""
         rows = [(turn, run, id) for id in ids]
+        adopt = "INSERT OR IGNORE INTO adopted_notes SELECT ?, id FROM notes WHERE id = ? AND run != ?"
 
         def op(connection: Connection) -> None:
             connection.executemany("UPDATE notes SET turn = ? WHERE run = ? AND id = ? AND turn IS NULL", rows)
+            connection.executemany(adopt, [(run, id, run) for _, _, id in rows])
 
         return op
 
-    def _select(self, where: str, run: str) -> _NoteList:
+    def _select(self, query: str, run: str) -> _NoteList:
         with self._database.reading() as connection:
-            return [
-                Note(*row)
-                for row in connection.execute(f"SELECT id, run, text, at, turn FROM notes {where} ORDER BY id", (run,))
-            ]
+            return [Note(*row) for row in connection.execute(query, (run,))]

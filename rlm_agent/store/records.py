@@ -34,7 +34,9 @@ class RunRecord:
         thread: LangGraph's thread id, or None where the caller gave none.
         path: the agent path: checkpoint namespace without task ids; "" standalone.
         name: the agent's name.
-        salt: branch salt, part of every ledger key of the run; "" unless forked with resampling.
+        salt: branch salt, part of every ledger key of the run; "" unless forked with resampling or code.
+        forked_from: id of the run that this one was forked from, or None.
+        forked_at: number of the turn that it stood at then; 0: before the first.
     """
 
     id: str
@@ -43,6 +45,8 @@ class RunRecord:
     name: str
     created: float
     salt: str = ""
+    forked_from: str | None = None
+    forked_at: int | None = None
     version: int = RECORD_VERSION
 
 
@@ -63,6 +67,7 @@ class QuestionRecord:
         stopped_by: "ready", "budget", "turns", "malformed", "recursion_limit"; None while open.
         result: what `finish` returned, as plain JSON: {"text", "rlm", "structured"}; None while open.
         active_seconds: time worked on the question, not waiting for a human.
+        parent: id of the turn at which it was asked, None before the first.
     """
 
     run: str
@@ -80,6 +85,7 @@ class QuestionRecord:
     result: dict[str, Any] | None = None
     active_seconds: float = 0.0
     created: float = 0.0
+    parent: str | None = None
     version: int = RECORD_VERSION
 
 

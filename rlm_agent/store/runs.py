@@ -1,6 +1,7 @@
 """Runs and their questions.
 
-Invariant: a run and what was asked are never changed once written; of a question its status, result and time are.
+Invariant: a run and what was asked are never changed once written; of a question its status, result and time are. A run
+stands at one question and one turn, its head: the newest, until the run is entered at an older turn.
 The `*_op` functions are for callers that write several things in one transaction.
 """
 
@@ -12,21 +13,23 @@ from rlm_agent.errors import HomeError
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
 from rlm_agent.store.plain import pack, unpack
+from rlm_agent.store.reach import reach
 from rlm_agent.store.records import QuestionRecord, QuestionStatus, RunRecord
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
 
 __all__ = ["Runs"]
 
-_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.version"
+_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version"
 _QUESTION = (
     "q.run, q.number, q.find_key, q.status, q.stopped_by, q.active_seconds, q.created, q.version, q.body, q.result"
 )
-_BODY = ("digest", "message", "earlier", "context", "context_digest", "first_turn", "genesis")
+_BODY = ("digest", "message", "earlier", "context", "context_digest", "first_turn", "genesis", "parent")
 _BOTH = f"SELECT {_RUN}, {_QUESTION} FROM runs r JOIN questions q ON q.run = r.id"
-_RUN_COLUMNS = 7
+_RUN_COLUMNS = 9
 
 _RunList = list[RunRecord]  # `list` is a method below
+_StrList = list[str]
 
 
 class Runs:
@@ -36,9 +39,13 @@ class Runs:
         self._database = database
 
     def newest(self, thread: str | None, path: str, name: str) -> tuple[RunRecord, QuestionRecord] | None:
-        """The newest run of a thread under an agent path and name, with its newest question; None without a thread."""
+        """The newest run of a thread under an agent path and name, with the question that it stands at.
+
+        None without a thread.
+        """
         return self._pair(
-            "WHERE r.thread = ? AND r.path = ? AND r.name = ? ORDER BY r.created DESC, r.rowid DESC, q.number DESC",
+            "WHERE r.thread = ? AND r.path = ? AND r.name = ? "
+            "ORDER BY r.created DESC, r.rowid DESC, q.number = r.question DESC, q.number DESC",
             thread,
             path,
             name,
@@ -60,16 +67,22 @@ class Runs:
         return found[0]
 
     def question(self, run_id: str, number: int | None = None) -> QuestionRecord:
-        """A question of a run; None: its newest.
+        """A question of a run; None: the one that it stands at.
 
         Raises:
             HomeError: there is none.
         """
-        found = [q for q in self.questions(run_id) if number in (None, q.number)]
-        if not found:
+        order = "ORDER BY q.number = r.question DESC, q.number DESC"
+        found = self._pair(f"WHERE r.id = ? AND q.number = IFNULL(?, q.number) {order}", run_id, number)
+        if found is None:
             which = "no question" if number is None else f"no question {number}"
             raise HomeError(f"Run {run_id!r} has {which} in the home {self._database.path}.")
-        return found[-1]
+        return found[1]
+
+    def descent(self, run_id: str) -> _StrList:
+        """The ids of a run and of those that it was forked from, the nearest one first."""
+        with self._database.reading() as connection:
+            return reach(connection, run_id)
 
     def questions(self, run_id: str) -> list[QuestionRecord]:
         """All questions of a run, the first one first."""
@@ -96,6 +109,16 @@ class Runs:
         """Records a further question of a run."""
         await self._database.commit(self.add_question_op(question), fence=fence)
 
+    async def stand(self, run: str, question: int | None, head: str | None, fence: Fence | None = None) -> None:
+        """Makes a run stand at an older turn of its own, and at a question; None leaves the question as it is."""
+
+        def op(connection: Connection) -> None:
+            query = "UPDATE runs SET head = ?, question = IFNULL(?, question) WHERE id = ?"
+            connection.execute(query, (head, question, run))
+            touch(connection, run)
+
+        await self._database.commit(op, fence=fence)
+
     async def set_question(
         self,
         run: str,
@@ -116,12 +139,13 @@ class Runs:
     def create_op(self, run: RunRecord, question: QuestionRecord) -> Op[None]:
         """Inserts a run and its first question."""
         add_question = self.add_question_op(question)
-        row = (run.id, run.thread, run.path, run.name, run.created, run.salt, run.version, time.time())
+        plain = (run.id, run.thread, run.path, run.name, run.created, run.salt, run.forked_from, run.forked_at)
+        row = (*plain, run.version, time.time())
 
         def op(connection: Connection) -> None:
             connection.execute(
-                "INSERT INTO runs (id, thread, path, name, created, salt, version, active) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (id, thread, path, name, created, salt, forked_from, forked_at, version, active) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             add_question(connection)
@@ -129,11 +153,12 @@ class Runs:
         return op
 
     def add_question_op(self, question: QuestionRecord) -> Op[None]:
-        """Inserts a question."""
+        """Inserts a question; the run stands at it."""
         row = _question_row(question)
 
         def op(connection: Connection) -> None:
             connection.execute(f"INSERT INTO questions VALUES ({', '.join('?' * len(row))})", row)
+            connection.execute("UPDATE runs SET question = ? WHERE id = ?", (question.number, question.run))
             touch(connection, question.run)
 
         return op

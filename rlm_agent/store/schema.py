@@ -53,7 +53,24 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+_FORKS = (
+    "ALTER TABLE runs ADD COLUMN forked_from TEXT",
+    "ALTER TABLE runs ADD COLUMN forked_at INTEGER",
+    "ALTER TABLE runs ADD COLUMN question INTEGER",
+    "CREATE TABLE adopted_notes (run TEXT NOT NULL, note INTEGER NOT NULL, PRIMARY KEY (run, note))",
+    """CREATE TABLE extensions (
+        run TEXT NOT NULL, question INTEGER NOT NULL, bound TEXT NOT NULL, amount REAL NOT NULL, at REAL NOT NULL)""",
+    "CREATE INDEX extensions_by_question ON extensions (run, question)",
+)
+
+
+def _add_forks(connection: sqlite3.Connection) -> None:
+    """Runs forked from others, the question that a run stands at, notes that a fork reads again, raised bounds."""
+    for statement in _FORKS:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_forks)
 
 
 def migrate(connection: sqlite3.Connection, file: Path) -> None:

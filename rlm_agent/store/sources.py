@@ -1,169 +1,142 @@
-"""What a caller may name as a corpus, resolved to texts and streams; nothing is read here but directories.
+"""What a caller may name as a source, and how each is opened.
 
-Invariant: a directory is read in the order of its relative POSIX paths; what lies outside of it is not reached through
-symbolic links. What is left out is named. Archives, addresses and collections of sources are refused, by name.
+Invariant: to recognise a source reads nothing but whether files exist, so that a slip in a long list is told at once;
+what it holds is read when it is opened.
 """
 
-import glob
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rlm_agent.errors import ConfigError
+from rlm_agent.repl.kernel import ContextSource
+from rlm_agent.store.archive import Packed, unpacked
+from rlm_agent.store.caps import Caps
+from rlm_agent.store.directory import WILD, fixed_part, from_directory, from_glob, opened_file, printable
+from rlm_agent.store.download import ADDRESS, fetch, shown, trail
+from rlm_agent.store.handle import Handle, is_handle
+from rlm_agent.store.parts import Part, Source
+from rlm_agent.store.stored import from_stored
 
-__all__ = ["Part", "Source", "resolve"]
+__all__ = ["Desk", "Named", "recognised"]
 
 _TEXT_CHARS = 4096
-_WILD = re.compile(r"[*?\[]")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.\w{1,8}$")
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
-_VERSION_CONTROL = {".git", ".hg", ".svn", ".bzr", ".jj", "_darcs", "CVS"}
 _AS_TEXT = "To give text of one line, pass it as bytes: text.encode()."
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One text: a str, or a stream that can be opened; `where` names it to people."""
+class Desk:
+    """What opening a source needs of the home.
 
-    name: str
-    where: str
-    content: str | Callable[[], io.RawIOBase | BinaryIO]
+    Attributes:
+        avoid: a directory that is no part of any corpus: the home itself.
+        scratch: an empty directory for this load alone.
+        caps: bounds of what it may bring.
+        held: where a corpus is, whose handle is given.
+    """
+
+    avoid: Path
+    scratch: Path
+    caps: Caps
+    held: Callable[[Mapping[str, Any]], ContextSource]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What was named.
+class Named:
+    """A source that was recognised.
 
     Attributes:
-        name: short, for people.
-        where: the same in full.
-        lone: True where it is one text, False where it is a dict of names.
-        files: how many parts are files.
-        left_out: names that were not followed.
+        trail: the folders above it and its own name; empty for what has none.
+        open: reads what it is.
     """
 
-    name: str
-    where: str
-    parts: tuple[Part, ...]
-    lone: bool
-    files: int
-    left_out: tuple[str, ...] = ()
+    trail: tuple[str, ...]
+    open: Callable[[Desk], Source]
 
 
-def resolve(source: Any, avoid: Path) -> Source:
-    """Tells what a source is.
-
-    Args:
-        source: as `Corpus.load` takes it.
-        avoid: a directory that is no part of any corpus: the home itself.
+def recognised(source: Any) -> Named:
+    """Tells what a single source is.
 
     Raises:
         ConfigError: it is nothing that can be loaded; the message names it.
     """
     if isinstance(source, str):
-        return _from_string(source, avoid)
+        return _string(source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _lone("bytes", Part("", "the bytes", partial(io.BytesIO, bytes(source))), files=0)
+        return Named((), partial(_open_bytes, bytes(source)))
     if isinstance(source, os.PathLike):
-        return _from_path(Path(source).expanduser(), avoid)
-    if isinstance(source, list | tuple | dict):
-        raise ConfigError(
-            "Corpus.load takes one source in this version: a text, bytes, file, directory or glob, not a "
-            f"{type(source).__name__} of them. Put the files under one directory."
-        )
-    raise ConfigError(f"Corpus.load cannot load a {type(source).__name__}: give text, bytes, a path or a glob.")
+        return _path(Path(source).expanduser())
+    if is_handle(source):
+        return Named((str(source.get("name") or "corpus"),), partial(_open_handle, source))
+    raise ConfigError(
+        f"Corpus.load cannot load a {type(source).__name__}: give text, bytes, a path, a glob, an address, a handle, "
+        "or a list or dict of these."
+    )
 
 
-def _from_string(source: str, avoid: Path) -> Source:
+def _string(source: str) -> Named:
     if not source or "\n" in source or len(source) > _TEXT_CHARS:
-        return _text(source)
-    if _ADDRESS.match(source):
-        raise ConfigError(f"Corpus.load does not fetch addresses in this version: download {source} and give the file.")
+        return Named((), partial(_open_text, source))
+    if ADDRESS.match(source):
+        return Named(trail(source), partial(_open_address, source))
     path = Path(source).expanduser()
-    if os.path.exists(path):
-        return _from_path(path, avoid)
-    if _WILD.search(source):
-        return _from_glob(path, avoid)
+    if os.path.exists(path) or WILD.search(source):
+        return _path(path)
     if os.sep in source or _SUFFIX.search(source):
         raise ConfigError(f"No such file or directory: {source}. {_AS_TEXT}")
-    return _text(source)
+    return Named((), partial(_open_text, source))
 
 
-def _text(text: str) -> Source:
-    return _lone("text", Part("", "the text", text), files=0)
-
-
-def _lone(name: str, part: Part, files: int) -> Source:
-    return Source(name, part.where, (part,), True, files)
-
-
-def _from_path(path: Path, avoid: Path) -> Source:
-    if not os.path.exists(path):
-        if _WILD.search(str(path)):
-            return _from_glob(path, avoid)
-        raise ConfigError(f"No such file or directory: {path}.")
+def _path(path: Path) -> Named:
+    names = _trail(path)
     if path.is_dir():
-        return _from_directory(path, avoid)
-    if not path.is_file():
+        return Named(names, lambda desk: from_directory(path, desk.avoid))
+    if path.is_file():
+        return Named(names, partial(_open_file, path))
+    if os.path.exists(path):
         raise ConfigError(f"{path} is neither a file nor a directory: copy what it gives into a file.")
-    if path.name.lower().endswith(_ARCHIVES):
-        raise ConfigError(f"Corpus.load does not unpack archives in this version: unpack {path}, give the directory.")
-    return _lone(path.name, Part("", str(path), partial(io.FileIO, path)), files=1)
+    if WILD.search(str(path)):
+        return Named(_trail(fixed_part(path)), lambda desk: from_glob(path, desk.avoid))
+    raise ConfigError(f"No such file or directory: {path}.")
 
 
-def _from_directory(path: Path, avoid: Path) -> Source:
-    found = sorted(_walk(path, os.path.realpath(avoid)), key=lambda file: file.as_posix())
-    return _several(path.resolve().name or str(path), str(path), path, found)
+def _trail(path: Path) -> tuple[str, ...]:
+    return tuple(printable(name) for name in Path(os.path.abspath(path)).parts[1:])
 
 
-def _from_glob(pattern: Path, avoid: Path) -> Source:
-    root = Path(*pattern.parts[: _first_wild(pattern)])
-    inside = os.path.realpath(avoid) + os.sep
-    found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True) if os.path.isfile(name))
-    found = [file for file in found if not os.path.realpath(file).startswith(inside)]
-    if not found:
-        raise ConfigError(f"No file matches {pattern}. {_AS_TEXT}")
-    return _several(str(pattern), str(pattern), root, found)
+def _open_text(text: str, _: Desk) -> Source:
+    return Source.of("text", Part("", "the text", text), files=0)
 
 
-def _first_wild(pattern: Path) -> int:
-    return next(i for i, part in enumerate(pattern.parts) if _WILD.search(part))
+def _open_bytes(data: bytes, desk: Desk) -> Source:
+    packed = Packed("bytes", "the bytes", len(data), partial(io.BytesIO, data))
+    return unpacked(packed, desk.caps) or Source.of("bytes", Part("", packed.where, packed.opened), files=0)
 
 
-def _several(name: str, where: str, root: Path, found: list[Path]) -> Source:
-    parts, left_out = [], []
-    top = os.path.realpath(root)
-    folders = cache(os.path.realpath)
-    for file in found:
-        label = _printable(os.path.relpath(file, root))
-        if _is_inside(file, top, folders):
-            parts.append(Part(label, str(file), partial(io.FileIO, file)))
-        else:
-            left_out.append(label)
-    return Source(name, where, tuple(parts), False, len(parts), tuple(left_out))
+def _open_file(path: Path, desk: Desk) -> Source:
+    try:
+        return _open_packed(Packed(path.name, str(path), path.stat().st_size, partial(opened_file, path)), desk)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _walk(root: Path, avoid: str) -> Iterator[Path]:
-    """Files, links and special files below a directory. Linked directories are listed, never entered."""
-    for directory, names, files in os.walk(root):
-        here = Path(directory)
-        names[:] = [n for n in names if n not in _VERSION_CONTROL and os.path.realpath(here / n) != avoid]
-        links = [n for n in names if (here / n).is_symlink()]
-        yield from (here / name for name in (*files, *links))
+def _open_address(address: str, desk: Desk) -> Source:
+    fetched = fetch(address, desk.scratch / uuid.uuid4().hex, desk.caps.fetched)
+    opened = partial(opened_file, fetched.path)
+    return _open_packed(Packed(trail(address)[-1], shown(address), fetched.size, opened, fetched.declared), desk)
 
 
-def _is_inside(file: Path, top: str, folders: Callable[[Path], str]) -> bool:
-    """Whether this is a regular file, reached without leaving the tree."""
-    real = os.path.realpath(file) if file.is_symlink() else os.path.join(folders(file.parent), file.name)
-    return real.startswith(os.path.join(top, "")) and os.path.isfile(real)
+def _open_packed(packed: Packed, desk: Desk) -> Source:
+    part = Part("", packed.where, packed.opened, packed.declared)
+    return unpacked(packed, desk.caps) or Source.of(packed.name, part, files=1)
 
 
-def _printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _open_handle(handle: Handle, desk: Desk) -> Source:
+    return from_stored(handle, desk.held(handle))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, Kernel, Session, Snapshot
+from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, Kernel, Session, Snapshot, SnapshotSource
 from rlm_agent.repl.process import ProcessKernel
 from rlm_agent.settings import Limits
 
@@ -13,11 +13,12 @@ KERNELS: dict[str, Callable[[Limits], Kernel]] = {"process": ProcessKernel}
 
 
 class Repl:
-    """A started session. `lost` is what `start` said did not come back."""
+    """A started session. `lost` is what `start` said did not come back; `leaves` are all that any session gave."""
 
-    def __init__(self, make: Callable[..., Awaitable["Repl"]], session: Session) -> None:
+    def __init__(self, make: Callable[..., Awaitable["Repl"]], session: Session, leaves: dict[str, bytes]) -> None:
         self._make = make
         self._session = session
+        self.leaves = leaves
         self.lost: tuple[Any, ...] = ()
         self.execute, self.answer, self.close = session.execute, session.answer, session.close
 
@@ -25,12 +26,15 @@ class Repl:
     def alive(self) -> bool:
         return self._session.alive
 
-    async def start(self, snapshot: bytes | None, **bindings: Any) -> None:
+    async def start(self, snapshot: Snapshot | None, **bindings: Any) -> None:
         given = {"task": "질문: 무엇입니까?", **bindings}
-        self.lost = await self._session.start(Bindings(**given), snapshot)
+        source = SnapshotSource(snapshot.manifest, self.leaves.__getitem__) if snapshot else None
+        self.lost = await self._session.start(Bindings(**given), source)
 
     async def snapshot(self) -> Snapshot:
-        return await self._session.snapshot()
+        taken = await self._session.snapshot()
+        self.leaves |= taken.new
+        return taken
 
     async def done(self, code: str, **options: Any) -> CellDone:
         event: CellEvent = await self._session.execute(code, **options)
@@ -54,7 +58,7 @@ class Repl:
         """The same namespace in a new session, this one closed."""
         taken = await self.snapshot()
         await self.close()
-        return await self._make(taken.data, **{"fresh_answer": False, **bindings})
+        return await self._make(taken, **{"fresh_answer": False, **bindings})
 
 
 @pytest.fixture(params=KERNELS)
@@ -66,9 +70,10 @@ def kernel_class(request: pytest.FixtureRequest) -> Callable[[Limits], Kernel]:
 async def make_repl(kernel_class: Callable[[Limits], Kernel]) -> AsyncIterator[Callable[..., Awaitable[Repl]]]:
     """`await make_repl(snapshot, limits=..., **bindings)`: all are closed at the end."""
     made: list[Repl] = []
+    leaves: dict[str, bytes] = {}
 
-    async def make(snapshot: bytes | None = None, *, limits: Limits | None = None, **bindings: Any) -> Repl:
-        repl = Repl(make, await kernel_class(limits or Limits()).session())
+    async def make(snapshot: Snapshot | None = None, *, limits: Limits | None = None, **bindings: Any) -> Repl:
+        repl = Repl(make, await kernel_class(limits or Limits()).session(), leaves)
         made.append(repl)
         await repl.start(snapshot, **bindings)
         return repl

@@ -4,7 +4,8 @@ Commands run in this process through `main()`, which spares each its imports, sa
 matter: what importing costs, Ctrl-C, the demo.
 """
 
-import importlib.util
+import asyncio
+import io
 import json
 import os
 import signal
@@ -16,17 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import openai_server
 import pytest
 
 from rlm_agent.cli.main import main
-
-_path = Path(__file__).parents[1] / "support" / "openai_server.py"
-_spec = importlib.util.spec_from_file_location("openai_server_of_cli", _path)
-assert _spec is not None
-assert _spec.loader is not None
-openai_server = importlib.util.module_from_spec(_spec)
-sys.modules["openai_server_of_cli"] = openai_server
-_spec.loader.exec_module(openai_server)
+from rlm_agent.keys import place
+from rlm_agent.store.home import Home
 
 QUESTION = "Which module defines the class ThreadPoolExecutor?"
 COMMAND = [sys.executable, "-m", "rlm_agent.cli.main"]
@@ -150,6 +146,130 @@ def test_a_further_question_on_a_thread_keeps_its_variables(rlm: Rlm, served: An
     assert rlm("run", "two", "--model", "openai:gpt-5", "--thread", "t", "-q").out == "21\n"
 
 
+def test_a_further_question_keeps_the_input_until_another_is_given(rlm: Rlm, served: Any, tmp_path: Path) -> None:
+    for name, text in {"one": "하나", "two": "둘둘"}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    served.answer = lambda body: '```python\nanswer["content"] = context\nanswer["ready"] = True\n```'
+    one, two = ("-c", str(tmp_path / "one")), ("-c", str(tmp_path / "two"))
+    assert rlm("run", "first", "--model", "openai:gpt-5", "--thread", "t", "-q", *one).out == "하나\n"
+    assert rlm("run", "next", "--thread", "t", "-q").out == "하나\n", "the thread's own model and input serve on"
+    assert rlm("run", "next", "--thread", "t", "-q", *two).out == "둘둘\n"
+    assert rlm("run", "last", "--thread", "t", "-q").out == "둘둘\n"
+    (row,) = json.loads(rlm("threads", "--json").out)
+    assert (row["thread"], row["questions"], row["question"], row["context"]) == ("t", 4, "last", "two")
+    assert {request["model"] for request in served.requests} == {"gpt-5"}
+
+
+def test_what_is_said_to_an_unfinished_run_is_a_note_that_its_root_reads(rlm: Rlm, served: Any, tmp_path: Path) -> None:
+    served.answer = lambda body: openai_server.Refusal(401)
+    assert rlm("run", "q", "--model", "openai:gpt-5", "--thread", "t", "--budget", "usd=1.5").code == 1
+    assert rlm("tell", "t", "mind the units").code == 0
+    (tmp_path / "other").write_text("another input")
+    refused = rlm("run", "also in euros", "--thread", "t", "-c", str(tmp_path / "other"))
+    assert (refused.code, "another context" in refused.err) == (2, True)
+    served.answer = fenced('answer["content"] = "done"\nanswer["ready"] = True')
+    ended = rlm("run", "also in euros", "--thread", "t")
+    assert (ended.code, ended.out) == (0, "done\n")
+    assert "this is a note that its root reads" in ended.err
+    asked = json.dumps(served.requests[-1]["messages"])
+    assert "mind the units" in asked
+    assert "also in euros" in asked
+    (row,) = json.loads(rlm("threads", "--json").out)
+    assert (row["questions"], row["question"]) == (1, "q")
+    start = json.loads(next((Path(os.environ["RLM_HOME"]) / "cli").iterdir()).read_text())
+    assert start["budget"]["usd"] == 1.5, "the question's own bounds hold on"
+    assert "rlm run TEXT --thread t" in only_line(rlm("tell", "t", "too late").err)
+
+
+def test_what_is_said_while_another_works_on_it_is_kept(
+    rlm: Rlm, served: Any, monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    served.answer = lambda body: openai_server.Refusal(401)
+    rlm("run", "q", "--model", "openai:gpt-5", "--thread", "t", "-q")
+    monkeypatch.setattr("rlm_agent.activity.LEASE_WAIT", 0.1)
+    with Home(own_home) as home:
+        lease = asyncio.run(home.leases.acquire(place("t", "", "rlm"), wait=1))
+        ended = rlm("run", "hurry", "--thread", "t", "-q")
+        assert (ended.code, ended.out) == (1, "")
+        assert "What you said is kept" in only_line(ended.err)
+        asyncio.run(lease.release())
+    served.answer = fenced('answer["content"] = "done"\nanswer["ready"] = True')
+    assert rlm("resume", "t", "-q").out == "done\n"
+    assert "hurry" in json.dumps(served.requests[-1]["messages"])
+
+
+def test_threads_are_listed_a_line_each(rlm: Rlm, served: Any) -> None:
+    empty = rlm("threads")
+    assert (empty.code, empty.out) == (0, "")
+    assert "no thread yet" in empty.err
+    assert rlm("threads", "--json").out == "[]\n"
+    served.answer = fenced('answer["content"] = "done"\nanswer["ready"] = True')
+    rlm("run", "첫 질문", "--model", "openai:gpt-5", "--thread", "old", "-q")
+    served.answer = lambda body: openai_server.Refusal(401)
+    rlm("run", "second\nline", "--model", "openai:gpt-5", "--thread", "new one", "-q")
+    lines = rlm("threads").out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["new one", "old"]
+    assert "unfinished   1 question    0 turns" in lines[0]
+    assert lines[0].endswith("second line")
+    assert "answered     1 question     1 turn" in lines[1]
+    assert len(rlm("threads", "-n", "1").out.splitlines()) == 1
+    first, second = json.loads(rlm("threads", "--json").out)
+    assert [first["status"], second["status"], second["question"]] == ["open", "answered", "첫 질문"]
+
+
+def test_an_input_is_added_once_and_given_by_its_handle(rlm: Rlm, corpus: Path) -> None:
+    added = rlm("corpus", "add", str(corpus), "--name", "futures 라이브러리")
+    assert (added.code, added.err) == (0, "")
+    handle = json.loads(added.out)
+    assert (handle["kind"], handle["name"]) == ("files", "futures 라이브러리")
+    ended = rlm("run", QUESTION, "--context", added.out, "--model", "offline", "-q")
+    assert "concurrent/futures/thread.py" in ended.out
+    assert json.loads(rlm("threads", "--json").out)[0]["context"] == "futures 라이브러리"
+
+
+def test_several_sources_are_one_input(rlm: Rlm, served: Any, tmp_path: Path) -> None:
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text(name)
+    served.answer = lambda body: '```python\nanswer["content"] = sorted(context.values())\nanswer["ready"] = True\n```'
+    given = ("-c", str(tmp_path / "one.txt"), "-c", str(tmp_path / "two.txt"))
+    ended = rlm("run", "q", "--model", "openai:gpt-5", "--json", *given)
+    assert json.loads(ended.out)["answer"] == ["one.txt", "two.txt"]
+    added = rlm("corpus", "add", str(tmp_path / "one.txt"), str(tmp_path / "two.txt"))
+    assert json.loads(added.out)["files"] == 2
+
+
+def test_the_events_are_json_lines_and_the_last_one_is_the_result(rlm: Rlm, served: Any) -> None:
+    served.answer = lambda body: (
+        "한국어"
+        if body["messages"][-1]["content"] == "p"
+        else '```python\nanswer["content"] = llm("p")\nanswer["ready"] = True\n```'
+    )
+    ended = rlm("run", "q", "--model", "openai:gpt-5", "--thread", "t", "--jsonl")
+    events = [json.loads(line) for line in ended.out.splitlines()]
+    types = [event["type"] for event in events]
+    assert types == [
+        "run.started",
+        "turn.started",
+        "code",
+        "batch.started",
+        "sub_agent.finished",
+        "batch.finished",
+        "cell.output",
+        "cell.finished",
+        "answer.updated",
+        "run.finished",
+    ]
+    assert [event["seq"] for event in events] == list(range(1, 11))
+    assert all({"version", "run", "turn", "depth", "at"} <= set(event) for event in events)
+    result = json.loads(rlm("resume", "t", "--json").out)
+    assert result["answer"] == "한국어"
+    assert {name: events[-1][name] for name in result} == result
+    (again,) = rlm("resume", "t", "--jsonl", "-q").out.splitlines()
+    assert {name: json.loads(again)[name] for name in result} == result
+    stopped = rlm("run", "q", "--model", "openai:gpt-5", "--budget", "turns=0", "--jsonl", "-q")
+    assert (stopped.code, json.loads(stopped.out.splitlines()[-1])["stopped_by"]) == (3, "turns")
+
+
 def test_unknown_price_is_bounded_by_sub_calls(rlm: Rlm, served: Any) -> None:
     served.answer = fenced(
         'try:\n    llm_batch(["p"] * 501)\nexcept Exception as error:\n    answer["content"] = str(error)\n'
@@ -167,11 +287,13 @@ def test_unknown_price_is_bounded_by_sub_calls(rlm: Rlm, served: Any) -> None:
         (("run", "q", "--model", "nosuch:thing"), ("nosuch:thing", "offline")),
         (("run", "q", "--model", "openai:gpt-5"), ("OPENAI_API_KEY",)),
         (("run", "q", "--model", "offline", "--context", "/no/such/place"), ("/no/such/place",)),
-        (("run", "q", "--model", "offline", "--context", "a", "--context", "b"), ("--context", "directory")),
+        (("run", "q", "--model", "offline", "--json", "--jsonl"), ("--json", "one of them")),
         (("run", " ", "--model", "offline"), ("question is empty",)),
         (("run", "q", "--model", "offline", "--budget", "euros=5"), ("euros", "usd")),
         (("run", "q", "--model", "offline", "--budget", "usd=+5"), ("rlm resume",)),
-        (("resume", "nobody"), ("nobody", "rlm log")),
+        (("resume", "nobody"), ("nobody", "rlm threads")),
+        (("tell", "nobody", "x"), ("nobody", "rlm threads")),
+        (("corpus", "add", "/no/such/place"), ("/no/such/place",)),
         (("resume",), ("--last",)),
         (("show", "nobody"), ("nobody",)),
     ],
@@ -233,6 +355,21 @@ def test_doctor_tells_names_of_keys_only(rlm: Rlm, monkeypatch: pytest.MonkeyPat
     assert "sk-never-shown" not in text
 
 
+def test_doctor_tells_which_rlm_a_shell_starts_and_where_it_is_itself(
+    rlm: Rlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rlm").write_text("#!/bin/sh\n")
+    (tmp_path / "rlm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    report = json.loads(rlm("doctor", "--json").out)
+    assert report["ok"] is True
+    assert report["command"]["paths"][0] == str(tmp_path / "rlm")
+    assert "another program" in report["command"]["problem"]
+    own = report["versions"]["langgraph-rlm"]
+    assert own[0].isdigit()
+    assert rlm("--version").out == f"rlm {own}\n"
+
+
 def test_doctor_fails_where_the_home_cannot_be_written(rlm: Rlm, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     ended = rlm("doctor", "--home", str(tmp_path / "file"))
@@ -270,10 +407,13 @@ def test_ctrl_c_prints_the_resume_command_and_the_run_goes_on(rlm: Rlm, served: 
     assert rlm("resume", "held", "-q").out == "done\n"
 
 
-def test_a_question_is_read_from_stdin() -> None:
-    done = subprocess.run([*COMMAND, "run", "-"], input="", capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "No model is named" in only_line(done.stderr)
+def test_a_question_is_read_from_stdin(rlm: Rlm, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.answer = lambda body: '```python\nanswer["content"] = task\nanswer["ready"] = True\n```'
+    monkeypatch.setattr(sys, "stdin", io.StringIO("  두 줄의\n질문  \n"))
+    assert rlm("run", "-", "--model", "openai:gpt-5", "-q").out == "두 줄의\n질문\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert "question is empty" in only_line(rlm("run", "-", "--model", "openai:gpt-5").err)
+    assert "No model is named" in only_line(rlm("run", "-").err)
 
 
 @pytest.mark.slow

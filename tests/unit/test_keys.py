@@ -17,7 +17,7 @@ def test_whatever_makes_a_step_another_step_changes_its_key() -> None:
         keys.root_key("lineage", 3, 0, [7], ""),
         keys.root_key("lineage", 3, 0, [], "salt"),
         keys.call_key("lineage", {}, 0, ""),
-        keys.notes_key("lineage", 3),
+        keys.notes_key("lineage", 3, "run"),
         keys.check_key("lineage"),
     ]
     assert len({base, *others}) == len(others) + 1

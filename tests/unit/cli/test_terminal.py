@@ -1,6 +1,7 @@
 """Nothing that a model or a cell wrote may steer the terminal."""
 
 import io
+import json
 import sys
 
 import pytest
@@ -46,15 +47,44 @@ def test_results_are_cleaned_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch
         assert stream.getvalue() == expected
 
 
-def test_colour_needs_a_terminal_and_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
+def test_a_live_view_needs_a_terminal_that_can_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert not terminal.colourful()
+    assert not terminal.is_screen()
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert terminal.colourful()
+    assert terminal.is_screen()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not terminal.colourful()
+    assert terminal.is_screen(), "NO_COLOR is about colours"
+    monkeypatch.setenv("TERM", "dumb")
+    assert not terminal.is_screen()
+
+
+def test_after_ctrl_c_a_line_stands_below_the_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, term, expected in (
+        (Terminal(), "dumb", "\nend\n"),
+        (Terminal(), "xterm", "end\n"),
+        (io.StringIO(), "dumb", "end\n"),
+    ):
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setattr(sys, "stderr", stream)
+        terminal.say_below("end")
+        assert stream.getvalue() == expected
+
+
+@pytest.mark.parametrize("given", ["x", "x\n"])
+def test_a_result_ends_with_one_line_break(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    terminal.show(given)
+    assert sys.stdout.getvalue() == "x\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_is_read_back_as_it_was(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    value = {"답": "é 한 😀 \ud800"}
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal.show(terminal.json_text(value))
+    assert json.loads(stream.buffer.getvalue().decode(encoding)) == value  # type: ignore[attr-defined]
 
 
 def test_counted() -> None:

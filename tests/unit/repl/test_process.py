@@ -18,7 +18,7 @@ import pytest
 
 from rlm_agent.errors import KernelError
 from rlm_agent.repl import process
-from rlm_agent.repl.kernel import Bindings, CellDone, CellPaused, ContextSource
+from rlm_agent.repl.kernel import Bindings, CellDone, CellPaused, ContextSource, SnapshotSource
 from rlm_agent.repl.process import ProcessKernel, ProcessSession
 from rlm_agent.repl.spawner import shared_spawner
 from rlm_agent.settings import Limits
@@ -241,7 +241,7 @@ async def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
 async def test_a_damaged_snapshot_is_a_kernel_error(data: bytes) -> None:
     session = await ProcessKernel().session()
     with pytest.raises(KernelError, match="snapshot"):
-        await session.start(TASK, data)
+        await session.start(TASK, SnapshotSource(data, bytes.fromhex))
     assert not session.alive
     await session.close()
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_agent.errors import KernelError
 from rlm_agent.repl.kernel import CellDone
-from rlm_agent.repl.protocol import Asked, parse_event, parse_lost, parse_snapshot
+from rlm_agent.repl.manifest import Manifest
+from rlm_agent.repl.protocol import Asked, Saved, parse_event, parse_saving, parse_starting
 
 ANSWER = {"content": '"답"', "ready": True}
 DONE = {"op": "done", "output": "x", "error": None, "error_kind": None, "answer": ANSWER}
@@ -16,7 +18,10 @@ ASK = {"op": "request", "id": 1, "kind": "llm", "running": 0, "calls": [{"prompt
 CALL = {"op": "request", "id": 1, "kind": "function", "running": 0, "name": "f", "args": [1], "kwargs": {"k": 2}}
 LOSS = {"name": "n", "type": "t", "why": "w"}
 VARIABLE = {"name": "n", "type": "t", "size_bytes": 1, "shape": None, "preview": "p", "lost": False}
-SNAPSHOT = {"op": "snapshot", "data": b"", "variables": [VARIABLE], "lost": [LOSS], "seconds": 0.1}
+MANIFEST = Manifest("3.11", b"k" * 64, b"body").encode()
+SNAPSHOT = {"op": "snapshot", "manifest": MANIFEST, "variables": [VARIABLE], "lost": [LOSS], "seconds": 0.1}
+
+LEAVES = {"op": "leaves", "leaves": [b"x"]}
 
 
 def test_what_a_good_worker_says() -> None:
@@ -28,8 +33,13 @@ def test_what_a_good_worker_says() -> None:
     assert asked.request.calls == ({"prompt": "p"},)
     assert isinstance(call, Asked)
     assert (call.request.name, call.request.args, call.request.kwargs) == ("f", (1,), {"k": 2})
-    assert parse_lost({"op": "started", "lost": [LOSS]}) == (LOSS,)
-    assert parse_snapshot(SNAPSHOT).variables == (VARIABLE,)
+    assert parse_starting({"op": "started", "lost": [LOSS]}) == (LOSS,)
+    assert parse_starting({"op": "fetch", "keys": [b"\x01\xff"]}) == ["01ff"]
+    saved = parse_saving(SNAPSHOT)
+    assert isinstance(saved, Saved)
+    assert saved.variables == (VARIABLE,)
+    assert saved.keys == [b"k".hex() * 32] * 2
+    assert parse_saving({"op": "leaves", "leaves": [b"\x00a"]}) == [b"\x00a"]
 
 
 @pytest.mark.parametrize(
@@ -69,11 +79,28 @@ def test_nonsense_in_a_cell_is_a_kernel_error(message: Any) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"data": "x"}, {"seconds": "1"}, {"lost": [{}]}, {"lost": {}}, {"variables": [{**VARIABLE, "shape": 3}]}],
+    [
+        {"manifest": "x"},
+        {"manifest": b"x"},
+        {"manifest": msgpack.packb([2, "3.11", b"short", b""])},
+        {"seconds": "1"},
+        {"lost": [{}]},
+        {"lost": {}},
+        {"variables": [{**VARIABLE, "shape": 3}]},
+        {"op": "leaves", "leaves": ["x"]},
+        {"op": "leaves", "leaves": [b""]},
+        {"op": "leaves", "leaves": [bytes(2 << 20)]},
+    ],
 )
 def test_nonsense_in_a_snapshot_is_a_kernel_error(change: dict[str, Any]) -> None:
     with pytest.raises(KernelError):
-        parse_snapshot({**SNAPSHOT, **change})
+        parse_saving({**SNAPSHOT, **change})
+
+
+@pytest.mark.parametrize("keys", [None, ["x"], [b""] * 100_000])
+def test_nonsense_at_a_start_is_a_kernel_error(keys: Any) -> None:
+    with pytest.raises(KernelError):
+        parse_starting({"op": "fetch", "keys": keys})
 
 
 PLAIN = st.recursive(
@@ -84,10 +111,12 @@ PLAIN = st.recursive(
 
 
 @given(
-    base=st.sampled_from([DONE, ASK, CALL, SNAPSHOT]), key=st.sampled_from(sorted({*DONE, *ASK, *CALL})), value=PLAIN
+    base=st.sampled_from([DONE, ASK, CALL, SNAPSHOT, LEAVES]),
+    key=st.sampled_from(sorted({*DONE, *ASK, *CALL, *SNAPSHOT, "leaves", "keys"})),
+    value=PLAIN,
 )
 def test_any_value_in_any_field_is_survived(base: dict[str, Any], key: str, value: Any) -> None:
-    for parse in (parse_event, parse_snapshot, parse_lost):
+    for parse in (parse_event, parse_saving, parse_starting):
         try:
             parse({**base, key: value})
         except KernelError:

@@ -1,28 +1,25 @@
-"""Array views keep their memory through pickling."""
+"""Arrays keep their memory through pickling: who owns it, who looks at it, its order and whether it may be written."""
 
-import io
-import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rlm_agent.repl.pickling import NamespacePickler
+from rlm_agent.repl.dumping import Subject, dump
+from rlm_agent.repl.image import Image
+from rlm_agent.repl.leaves import Leaves
+from rlm_agent.repl.loading import Held, load
 
 
 def round_trip(value: Any) -> Any:
-    file = io.BytesIO()
-    namespace: dict[str, Any] = {}
-    NamespacePickler(file, namespace, {"namespace": namespace}, lambda *_: None).dump(value)
-    file.seek(0)
-
-    class Loader(pickle.Unpickler):
-        def persistent_load(self, place: Any) -> Any:
-            return namespace
-
-    loader = Loader(file)
-    loader.load()
-    return loader.load()
+    """The value pickled and loaded again, large memory aside."""
+    namespace: dict[str, Any] = {"value": value}
+    image, lost = dump(Subject(namespace, namespace, {"namespace": namespace}), {}, Leaves(), None)
+    assert not lost
+    assert isinstance(image, Image)
+    into: dict[str, Any] = {}
+    assert load(image, into, {"namespace": into}.__getitem__, Held()) == []
+    return into["value"]
 
 
 BASES = {

@@ -1,0 +1,56 @@
+"""KnownLeaves: what the host has seen of a session's leaves, so that a worker can name no other.
+
+A worker that could name any key would read foreign blobs at the next restore, or pass off what it never sent.
+Invariant: each key of a manifest that is let through was in the one before, or its bytes came from the worker and were
+hashed here.
+"""
+
+from collections.abc import Sequence
+
+from blake3 import blake3
+
+from rlm_agent.errors import KernelError
+from rlm_agent.repl.kernel import SnapshotSource
+from rlm_agent.repl.manifest import Manifest, ManifestError
+
+__all__ = ["KnownLeaves"]
+
+# What a snapshot may bring along anew, since the host holds it in memory.
+MOST_BYTES = 4 << 30
+
+
+class KnownLeaves:
+    """The keys of a session.
+
+    Args:
+        source: what it starts from.
+
+    Raises:
+        KernelError: that is no manifest.
+    """
+
+    def __init__(self, source: SnapshotSource | None) -> None:
+        self._source = source
+        try:
+            self._keys = set(Manifest.decode(source.manifest).key_list()) if source else set[str]()
+        except ManifestError as error:
+            raise KernelError(f"The session cannot be restored: {error}.") from error
+
+    def read(self, keys: Sequence[str]) -> list[bytes]:
+        """Leaves of the snapshot that the session starts from."""
+        if self._source is None or not self._keys.issuperset(keys):
+            raise KernelError("The REPL worker broke the protocol: it asked for a leaf of no snapshot of its own.")
+        return [self._source.read(key) for key in keys]
+
+    def add(self, leaves: Sequence[bytes], new: dict[str, bytes]) -> None:
+        """Takes in leaves that the worker sent."""
+        new.update((blake3(leaf).hexdigest(), leaf) for leaf in leaves)
+        if sum(map(len, new.values())) > MOST_BYTES:
+            raise KernelError(f"The snapshot would write more than {MOST_BYTES >> 30} GiB at once.")
+
+    def settle(self, keys: Sequence[str], new: dict[str, bytes]) -> None:
+        """Checks the keys of a manifest; from here on the session may name these and no others."""
+        named = set(keys)
+        if not named <= self._keys | new.keys() or not named >= new.keys():
+            raise KernelError("The REPL worker broke the protocol: its snapshot names other leaves than it sent.")
+        self._keys = named

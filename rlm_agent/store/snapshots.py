@@ -1,0 +1,55 @@
+"""Snapshots in the home: a manifest and its leaves, each a blob of its own.
+
+Invariant: a manifest is stored after all leaves that it names, so a key that `save` returned stands for a whole
+snapshot. What is in a leaf or in a manifest's body is not known here.
+"""
+
+import asyncio
+
+from rlm_agent.errors import HomeError, SnapshotCorrupt
+from rlm_agent.repl.kernel import Snapshot, SnapshotSource
+from rlm_agent.repl.manifest import Manifest, ManifestError
+from rlm_agent.store.home import Home
+
+__all__ = ["keys_of", "save", "source"]
+
+
+async def save(home: Home, snapshot: Snapshot) -> str:
+    """Stores a snapshot and returns its key once all of it is on disk. What is there already is not written again.
+
+    Raises:
+        HomeError: a leaf that an earlier snapshot of the session brought is gone.
+    """
+    keys = set(keys_of(snapshot.manifest)) - snapshot.new.keys()
+    missing = await home.read(home.blobs.missing, sorted(keys))
+    if missing:
+        raise HomeError(
+            f"{len(missing)} of the snapshot's blobs are gone from the home, {missing[0]} for one: was it cleaned up "
+            "while the run went on? Resume the run: it goes on from the turn before."
+        )
+    # Small ones share one commit, large ones the home's threads.
+    await asyncio.gather(*map(home.blobs.put, snapshot.new.values()))
+    return await home.blobs.put(snapshot.manifest)
+
+
+def source(home: Home, key: str) -> SnapshotSource:
+    """A stored snapshot, for a session to start from. Its leaves are read and checked one by one. Blocks.
+
+    Raises:
+        SnapshotCorrupt: the manifest is missing or damaged.
+    """
+    manifest = home.blobs.get(key)
+    keys_of(manifest)
+    return SnapshotSource(manifest, home.blobs.get)
+
+
+def keys_of(manifest: bytes) -> list[str]:
+    """The blobs that a snapshot needs beside its manifest.
+
+    Raises:
+        SnapshotCorrupt: the manifest is none.
+    """
+    try:
+        return list(dict.fromkeys(Manifest.decode(manifest).key_list()))
+    except ManifestError as error:
+        raise SnapshotCorrupt(f"A snapshot cannot be read: {error}.") from error
