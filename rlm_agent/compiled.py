@@ -97,7 +97,7 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
     def _entry_config(self, config: RunnableConfig | None, entry: Entry, budget: Budget) -> RunnableConfig:
         given: dict[str, Any] = dict(config or {})
-        own = None if entry.embedded else given.get("recursion_limit")
+        own = None if entry.embedded else given.get("recursion_limit", (self.config or {}).get("recursion_limit"))
         limit = own if own is not None else step_limit(budget)
         configurable = {**(given.get("configurable") or {}), ENTRY_KEY: entry.id}
         return RunnableConfig(**{**given, "configurable": configurable, "recursion_limit": limit})  # type: ignore[typeddict-item]

@@ -1,9 +1,11 @@
 """One entry into an agent's graph, read from LangGraph's config: who calls, on which thread, from which task.
 
-Pure reading: nothing is looked up or written here.
+Nothing is looked up or written here; how often a task has entered is counted in memory.
 """
 
+import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +31,8 @@ class Entry:
         persistent: embedded with `checkpointer=True`: one run for all visits.
         durable: a checkpointer keeps the thread between questions.
         checkpoint: an older checkpoint was named: LangGraph's time travel.
-        task: langgraph_step and langgraph_path of the calling task, as text; "" standalone.
+        task: langgraph_step and langgraph_path of the calling task, as text; "" standalone. A further call by the same
+            attempt of that task has a number; a retry begins again, so that it finds what was paid.
     """
 
     thread: str | None
@@ -57,16 +60,49 @@ def read_entry(config: RunnableConfig | None, own: RunnableConfig | None, checkp
         persistent=embedded and checkpointer is True,
         durable=bool(saver),
         checkpoint=bool(configurable.get("checkpoint_id")) and not embedded,
-        task=_task_text(metadata) if embedded else "",
+        task=_task_text(metadata, _VISITS.number(configurable)) if embedded else "",
     )
 
 
-def _task_text(metadata: Mapping[str, Any]) -> str:
+class _Visits:
+    """How many entries each attempt of a task has made. LangGraph's own number runs on over retries."""
+
+    MOST = 4096
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Keyed by the task's scratchpad, of which each execution has one; it is kept so that its id is not used again.
+        self._seen: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+
+    def number(self, configurable: Mapping[str, Any]) -> int:
+        """0 for the first entry of this attempt, 1 for the next one."""
+        execution = getattr(configurable.get("__pregel_runtime"), "execution_info", None)
+        scratchpad = configurable.get("__pregel_scratchpad")
+        key = (id(scratchpad), getattr(execution, "node_attempt", 1))
+        with self._lock:
+            _, count = self._seen.pop(key, (None, 0))
+            self._seen[key] = (scratchpad, count + 1)
+            while len(self._seen) > self.MOST:
+                self._seen.popitem(last=False)
+        return count
+
+
+_VISITS = _Visits()
+
+
+def _task_text(metadata: Mapping[str, Any], number: int) -> str:
     path: Sequence[Any] = metadata.get("langgraph_path") or ()
-    return f"{metadata.get('langgraph_step')}:{'/'.join(map(str, path))}"
+    text = f"{metadata.get('langgraph_step')}:{'/'.join(map(str, path))}"
+    return f"{text}#{number}" if number else text
 
 
-def agent_path(checkpoint_ns: str) -> str:
-    """The agent path of a node's checkpoint namespace: task ids and the node's own part removed."""
+def agent_path(checkpoint_ns: str, *, numbered: bool = True) -> str:
+    """The agent path of a node's checkpoint namespace: task ids and the node's own part removed.
+
+    Args:
+        numbered: keep the number that LangGraph gives a task's further calls of a graph.
+    """
     parts = checkpoint_ns.split("|")[:-1]
+    if parts and not numbered and parts[-1].isdigit():
+        parts.pop()
     return "|".join(part.split(":", 1)[0] for part in parts)

@@ -91,7 +91,7 @@ def _number_problem(call: Mapping[str, Any], spec: AgentSpec) -> str:
 
 def chunks(calls: Sequence[PlannedCall]) -> list[list[dict[str, Any]]]:
     """The calls in groups of up to 64, as plain values: what one `sub_agent` task carries."""
-    plain = [{"key": call.key, "spec": dict(call.spec)} for call in calls]
+    plain = [{"key": call.key, "spec": dict(call.spec), "index": index} for index, call in enumerate(calls)]
     return [plain[i : i + CHUNK] for i in range(0, len(plain), CHUNK)]
 
 

@@ -317,7 +317,7 @@ class TurnRun:
         """Saves the namespace, then the turn that names it, in that order."""
         activity = self.activity
         kept = await self._snapshot()
-        lost = [*self._lost, *kept.lost]
+        lost = list({loss["name"]: loss for loss in [*self._lost, *kept.lost]}.values())
         answer = dict(self._answer or self._previous_answer())
         if self._cells[-1].error is not None:
             answer["ready"] = False

@@ -61,7 +61,7 @@ def _path(activity: Activity, config: RunnableConfig, asked: Asked) -> str:
     entry = activity.entry
     if not entry.embedded:
         return ""
-    path = agent_path(config["configurable"].get("checkpoint_ns", ""))
+    path = agent_path(config["configurable"].get("checkpoint_ns", ""), numbered=entry.persistent)
     return path if entry.persistent else f"{path}@{keys.digest(entry.task, asked.digest())[:32]}"
 
 

@@ -23,14 +23,14 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
     activity.results.update({key: step.body for key, step in known.items()})
     try:
         async with asyncio.TaskGroup() as group:
-            for index, call in enumerate(calls):
-                group.create_task(_one(activity, index, call, state["rlm_turn"], config))
+            for call in calls:
+                group.create_task(_one(activity, call, state["rlm_turn"], config))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures
 
 
-async def _one(activity: Activity, index: int, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
+async def _one(activity: Activity, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
     if call["key"] not in activity.results:
         await perform(activity, call["key"], call["spec"], turn, config)
     body = activity.results[call["key"]]
-    activity.emit("sub_agent.finished", index=index, ok=body["ok"], error=body["error"], usage=body["usage"])
+    activity.emit("sub_agent.finished", index=call["index"], ok=body["ok"], error=body["error"], usage=body["usage"])

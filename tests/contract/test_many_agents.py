@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import Send
+from langgraph.types import RetryPolicy, Send
 
 from rlm_agent import create_rlm_agent, runs
 from rlm_agent.testing import ScriptedModel
@@ -103,6 +103,26 @@ def test_two_calls_in_one_task_are_two_runs() -> None:
     graph.add_edge(START, "work")
     out = graph.compile(checkpointer=InMemorySaver()).invoke({"messages": []}, THREAD)
     assert len(set(out["rlm"]["runs"])) == 2
+
+
+def test_a_hosts_retry_of_the_task_pays_nothing_again() -> None:
+    root, failures = ScriptedModel(replies=lambda _: COUNT), [True, True]
+    made = create_rlm_agent(root, input_key=None)
+
+    def node(state: Host) -> dict[str, Any]:
+        found = [made.invoke({"messages": [("user", "same")]})["rlm"] for _ in range(2)]
+        if failures:
+            failures.pop()
+            raise ConnectionError("the host's own trouble")
+        return {"rlm": {"run": "runs", "content": [one["run"] for one in found]}}
+
+    graph = StateGraph(Host)
+    graph.add_node("work", node, retry_policy=RetryPolicy(initial_interval=0.01, max_attempts=5))
+    graph.add_edge(START, "work")
+    out = graph.compile(checkpointer=InMemorySaver()).invoke({"messages": []}, THREAD)
+    assert len(set(out["rlm"]["runs"])) == 2
+    assert root.calls == 2, "three attempts of the task, two questions, each paid once"
+    assert len(runs("many")) == 2
 
 
 @pytest.mark.extras

@@ -142,3 +142,9 @@ def test_recursion_limit_is_a_backstop(tmp_path: Path) -> None:
     out = bench.agent([FIRST] + [MORE] * 20).invoke(asked("q"), {**THREAD, "recursion_limit": 20})
     assert out["rlm"]["stopped_by"] == "recursion_limit"
     assert "recursion_limit" in out["rlm"]["raise"]
+
+
+def test_a_recursion_limit_bound_to_the_agent_counts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bound = bench.agent([FIRST] + [MORE] * 20).with_config(recursion_limit=20)
+    assert bound.invoke(asked("q"), THREAD)["rlm"]["stopped_by"] == "recursion_limit"
