@@ -5,22 +5,21 @@ for the same things under the same keys, and gets what is recorded. The record o
 """
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
 from rlm_agent.budget import Account
-from rlm_agent.functions import call_function
+from rlm_agent.cell_requests import CellRequests
 from rlm_agent.observation import Outcome, observe, whole_output
-from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Request, Session
+from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Session
 from rlm_agent.replies import parsed
 from rlm_agent.store import snapshots
 from rlm_agent.store.plain import pack
 from rlm_agent.store.records import BatchRecord, CellRecord, StepRecord, TurnRecord
 from rlm_agent.store.turns import turn_id
-from rlm_agent.sub_calls import PlannedCall, chunks, failed_slot, plan
+from rlm_agent.sub_calls import chunks, failed_slot
 
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["TurnRun", "Waiting"]
 
 INLINE = 4096
-NO_RECURSION = "rlm() is not available in this version; use llm() or llm_batch()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +34,6 @@ class Waiting:
     """The cell waits for sub-agents: blob keys of the chunks to send."""
 
     chunks: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Wave:
-    """The requests that the cell waits for: how each is planned, and what was asked anew."""
-
-    requests: Mapping[int, tuple[Request, tuple[PlannedCall, ...]]]
-    refusals: dict[int, str]
-    asked: set[str]
-    started: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +62,12 @@ class TurnRun:
 
     def _begin(self) -> None:
         self._block = 0
-        self._counts: Counter[str] = Counter()
-        self._wave: _Wave | None = None
         self._cells: list[CellRecord] = []
         self._outputs: list[str] = []
         self._batches: list[BatchRecord] = []
         self._lost: list[Mapping[str, Any]] = []
         self._answer: Mapping[str, Any] | None = None
+        self._begin_cell()
 
     @property
     def lineage(self) -> str:
@@ -92,10 +79,10 @@ class TurnRun:
 
     async def advance(self) -> Waiting | TurnRecord:
         """Goes on until sub-agents are needed or the turn is recorded."""
-        event = None if self._wave is None else await self._answered()
+        event = await self._answered() if self._requests.waiting else None
         while not isinstance(event, Waiting):
             if isinstance(event, CellPaused):
-                self._wave = await self._plan_wave(event)
+                await self._requests.plan(event)
                 event = await self._answered()
             elif isinstance(event, CellDone):
                 if await self._ended(event):
@@ -124,7 +111,7 @@ class TurnRun:
         session, warm = self._session, self._session is not None and self._session.alive
         if session is None or not warm:
             session = await self._rebuilt()
-        self._counts = Counter()
+        self._begin_cell()
         entries = [await self._history_entry(self.head)] if warm and self._block == 0 and self.head else []
         return await session.execute(self.code.blocks[self._block], history=entries, unready=self._unready)
 
@@ -167,113 +154,21 @@ class TurnRun:
         batches = [{"calls": b.calls, "failed": b.failed, "seconds": b.seconds} for b in turn.batches]
         return {"turn": turn.number, "code": turn.code, "output": output, "error": turn.error, "batches": batches}
 
-    # Requests of the cell
-
-    async def _plan_wave(self, event: CellPaused) -> _Wave:
-        activity = self.activity
-        cell, salt = self._lineage_of(self._block), activity.run.salt
-        planned = {r.id: (r, plan(r, activity.spec, cell, self._counts, salt)) for r in event.requests}
-        wave = _Wave(planned, {}, set(), time.monotonic())
-        for request, calls in planned.values():
-            if request.kind == "llm":
-                await self._admit(wave, request.id, calls)
-        return wave
-
-    async def _admit(self, wave: _Wave, request: int, calls: Sequence[PlannedCall]) -> None:
-        """Decides once, and records, whether a batch fits the budget."""
-        home, account = self.activity.home, self.activity.account
-        specs = [keys.digest(call.spec) for call in calls]
-        content = keys.digest("refusal", specs)
-        refusal_key = keys.refusal_key(self._lineage_of(self._block), specs, self._counts[content], self._salt)
-        self._counts[content] += 1
-        known = await home.read(home.ledger.get_many, [refusal_key, *(call.key for call in calls if not call.problem)])
-        if (refused := known.pop(refusal_key, None)) is not None:
-            wave.refusals[request] = refused.body["text"]
-            return
-        new = [call.key for call in calls if not call.problem and call.key not in known]
-        self.activity.results.update({key: step.body for key, step in known.items()})
-        if new and (text := account.refusal(len(new))) is not None:
-            await self.activity.record(self._step(refusal_key, "refusal", {"text": text}))
-            wave.refusals[request] = text
-            return
-        account.sub_calls += len(new)
-        wave.asked.update(new)
-        if new:
-            tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
-            self.activity.emit("batch.started", calls=len(new), replayed=len(calls) - len(new), tokens=tokens, usd=None)
-
-    @property
-    def _salt(self) -> str:
-        return self.activity.run.salt
-
-    def _step(self, key: str, kind: Any, body: dict[str, Any]) -> StepRecord:
-        activity = self.activity
-        run, question = activity.run.id, activity.question.number
-        return StepRecord(key, run, question, self.number, kind, "", body, at=time.time())
-
     async def _answered(self) -> CellEvent | Waiting:
         """Hands the answers to the cell, or names the chunks that are still to be asked."""
-        wave = self._wave
-        assert wave is not None
-        missing = await self._missing(wave)
+        missing = await self._requests.missing()
         if missing:
             blobs = self.activity.home.blobs
             return Waiting(tuple([await blobs.put(pack(chunk)) for chunk in chunks(missing)]))
-        replies = {id_: await self._reply(wave, id_, *planned) for id_, planned in wave.requests.items()}
-        self._count_batches(wave, replies)
-        self._wave = None
+        replies = await self._requests.replies()
         session = self._session
         assert session is not None
         return await session.answer(replies)
 
-    async def _missing(self, wave: _Wave) -> list[PlannedCall]:
-        home, results = self.activity.home, self.activity.results
-        needed = [
-            call
-            for id_, (request, calls) in wave.requests.items()
-            if request.kind == "llm" and id_ not in wave.refusals
-            for call in calls
-            if not call.problem and call.key not in results
-        ]
-        found = await home.read(home.ledger.get_many, [call.key for call in needed]) if needed else {}
-        results.update({key: step.body for key, step in found.items()})
-        return [call for call in needed if call.key not in results]
-
-    async def _reply(self, wave: _Wave, id_: int, request: Request, calls: Sequence[PlannedCall]) -> Any:
-        if request.kind == "function":
-            return await self._function(request)
-        if request.kind == "rlm":
-            return [failed_slot(NO_RECURSION) for _ in request.calls]
-        if id_ in wave.refusals:
-            return {"refused": wave.refusals[id_]}
-        results = self.activity.results
-        return [failed_slot(call.problem) if call.problem else results.pop(call.key) for call in calls]
-
-    async def _function(self, request: Request) -> dict[str, Any]:
-        """A host function's result: recorded before the cell sees it, taken from the record when there is one."""
-        spec = {"function": request.name, "args": list(request.args), "kwargs": dict(request.kwargs)}
-        content = keys.digest(spec)
-        key = keys.call_key(self._lineage_of(self._block), {"input": content}, self._counts[content], self._salt)
-        self._counts[content] += 1
-        home = self.activity.home
-        if (known := await home.read(home.ledger.get, key)) is not None:
-            return known.body
-        function = self.activity.spec.repl_functions.get(request.name)
-        if function is None:
-            return {"ok": False, "error": f"NameError: no host function is named {request.name!r}"}
-        result = await call_function(function, request.args, request.kwargs)
-        return (await self.activity.record(self._step(key, "function", result))).body
-
-    def _count_batches(self, wave: _Wave, replies: Mapping[int, Any]) -> None:
-        seconds = round(time.monotonic() - wave.started, 3)
-        for id_, (request, calls) in wave.requests.items():
-            if request.kind == "function" or id_ in wave.refusals:
-                continue
-            failed = sum(1 for reply in replies[id_] if not reply["ok"])
-            asked = sum(1 for call in calls if call.key in wave.asked)
-            replayed = sum(1 for call in calls if not call.problem) - asked
-            self._batches.append(BatchRecord(len(replies[id_]), failed, replayed, seconds))
-            self.activity.emit("batch.finished", calls=len(replies[id_]), failed=failed, replayed=replayed)
+    def _begin_cell(self, *, again: bool = False) -> None:
+        """The cell's requests are numbered from the start; those of a cell that runs again are told already."""
+        batches = [] if again else self._batches
+        self._requests = CellRequests(self.activity, self.number, self._lineage_of(self._block), batches)
 
     # The end of a cell and of the turn
 
@@ -283,7 +178,6 @@ class TurnRun:
         code = self.code.blocks[self._block]
         self._cells.append(CellRecord(code, done.error, round(done.seconds, 3)))
         self._outputs.append(done.output)
-        self._wave = None
         activity.emit("cell.output", text=done.output[: activity.spec.limits.output_chars], error=done.error)
         activity.emit("cell.finished", seconds=done.seconds, ok=done.error is None)
         if done.error_kind in ("killed", "died"):
@@ -298,7 +192,7 @@ class TurnRun:
         await self.close()
         session, block = await self._restore(), self._block
         for self._block in range(block):
-            self._counts = Counter()
+            self._begin_cell(again=True)
             event = await session.execute(self.code.blocks[self._block], unready=self._unready)
             while isinstance(event, CellPaused):
                 event = await self._replayed(session, event)
@@ -306,12 +200,10 @@ class TurnRun:
         return session
 
     async def _replayed(self, session: Session, event: CellPaused) -> CellEvent:
-        self._wave = wave = await self._plan_wave(event)
-        for call in await self._missing(wave):
+        await self._requests.plan(event)
+        for call in await self._requests.missing():
             self.activity.results[call.key] = failed_slot("not recorded when the worker was replaced")
-        replies = {id_: await self._reply(wave, id_, *planned) for id_, planned in wave.requests.items()}
-        self._wave = None
-        return await session.answer(replies)
+        return await session.answer(await self._requests.replies())
 
     async def _record(self) -> TurnRecord:
         """Saves the namespace, then the turn that names it, in that order."""
@@ -328,7 +220,7 @@ class TurnRun:
         stored = await activity.home.turns.add(record, activity.fence)
         if lost:
             activity.emit("variables.lost", variables=lost)
-        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer["content"]))
+        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer.get("content", "")))
         return stored
 
     async def _snapshot(self) -> _Kept:

@@ -227,3 +227,17 @@ except Exception as error:
     assert (total, plain) == (3, {"x": "가"})
     assert "missing a required argument" in error
     assert "rlm-loop" not in threads[0]
+
+
+def test_a_worker_that_dies_in_a_later_block_gets_the_earlier_ones_back() -> None:
+    first = "out = [str(r) for r in llm_batch(['a', 'b'])]"
+    reply = f"```python\n{first}\n```\n```python\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n```"
+    done = '```python\nanswer["content"] = out\nanswer["ready"] = True\n```'
+    sub = ScriptedModel(replies=lambda messages: messages[-1].content.upper())
+    agent = create_rlm_agent(ScriptedModel(replies=[reply, done]), sub_model=sub)
+    result = agent.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "died"}})
+    assert result["rlm"]["content"] == ["A", "B"]
+    assert sub.calls == 2, "the earlier block was replayed from the record"
+    turn = open_run("died").turns[0]
+    assert "SIGKILL" in (turn.error or "")
+    assert [batch.calls for batch in turn.batches] == [2]

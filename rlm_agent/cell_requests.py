@@ -1,0 +1,164 @@
+"""What one cell asks of the host: planned, answered from the ledger, or named as still to be asked.
+
+Invariant: a cell that runs again asks under the same keys, since identical requests are counted from its start; every
+outcome it is handed was recorded before.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlm_agent import keys
+from rlm_agent.functions import call_function
+from rlm_agent.repl.kernel import CellPaused, Request
+from rlm_agent.store.records import BatchRecord, StepRecord
+from rlm_agent.sub_calls import PlannedCall, failed_slot, plan
+
+if TYPE_CHECKING:
+    from rlm_agent.activity import Activity
+
+__all__ = ["NO_RECURSION", "CellRequests"]
+
+NO_RECURSION = "rlm() is not available in this version; use llm() or llm_batch()"
+
+
+@dataclass(slots=True)
+class _Wave:
+    """The requests that the cell waits for: how each is planned, and what was asked anew."""
+
+    requests: Mapping[int, tuple[Request, tuple[PlannedCall, ...]]]
+    refusals: dict[int, str]
+    asked: set[str]
+    started: float
+
+
+class CellRequests:
+    """The requests of one cell, wave by wave.
+
+    Args:
+        activity: where results are kept, recorded and counted.
+        turn: the turn's number.
+        cell: the cell's lineage.
+        batches: gets a record for each answered batch.
+    """
+
+    def __init__(self, activity: "Activity", turn: int, cell: str, batches: list[BatchRecord]) -> None:
+        self._activity, self._turn, self._cell, self._batches = activity, turn, cell, batches
+        self._counts: Counter[str] = Counter()
+        self._wave: _Wave | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the cell waits for answers."""
+        return self._wave is not None
+
+    async def plan(self, event: CellPaused) -> None:
+        """Plans what the cell waits for, and decides whether it fits the budget."""
+        activity = self._activity
+        planned = {r.id: (r, plan(r, activity.spec, self._cell, self._counts, self._salt)) for r in event.requests}
+        self._wave = wave = _Wave(planned, {}, set(), time.monotonic())
+        for request, calls in planned.values():
+            if request.kind == "llm":
+                await self._admit(wave, request.id, calls)
+
+    async def missing(self) -> list[PlannedCall]:
+        """The sub-calls that no record answers yet."""
+        home, results, wave = self._activity.home, self._activity.results, self._current
+        needed = [
+            call
+            for id_, (request, calls) in wave.requests.items()
+            if request.kind == "llm" and id_ not in wave.refusals
+            for call in calls
+            if not call.problem and call.key not in results
+        ]
+        found = await home.read(home.ledger.get_many, [call.key for call in needed]) if needed else {}
+        results.update({key: step.body for key, step in found.items()})
+        return [call for call in needed if call.key not in results]
+
+    async def replies(self) -> dict[int, Any]:
+        """The answers, by request; the cell waits no longer."""
+        wave = self._current
+        replies = {id_: await self._reply(wave, id_, *planned) for id_, planned in wave.requests.items()}
+        self._count_batches(wave, replies)
+        self._wave = None
+        return replies
+
+    @property
+    def _current(self) -> _Wave:
+        assert self._wave is not None
+        return self._wave
+
+    @property
+    def _salt(self) -> str:
+        return self._activity.run.salt
+
+    async def _admit(self, wave: _Wave, request: int, calls: Sequence[PlannedCall]) -> None:
+        """Decides once, and records, whether a batch fits the budget."""
+        home, account = self._activity.home, self._activity.account
+        refusal_key = self._refusal_key(calls)
+        known = await home.read(home.ledger.get_many, [refusal_key, *(call.key for call in calls if not call.problem)])
+        if (refused := known.pop(refusal_key, None)) is not None:
+            wave.refusals[request] = refused.body["text"]
+            return
+        new = [call.key for call in calls if not call.problem and call.key not in known]
+        self._activity.results.update({key: step.body for key, step in known.items()})
+        if new and (text := account.refusal(len(new))) is not None:
+            await self._activity.record(self._step(refusal_key, "refusal", {"text": text}))
+            wave.refusals[request] = text
+            return
+        account.sub_calls += len(new)
+        wave.asked.update(new)
+        if new:
+            tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
+            replayed = len(calls) - len(new)
+            self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=tokens, usd=None)
+
+    def _refusal_key(self, calls: Sequence[PlannedCall]) -> str:
+        specs = [keys.digest(call.spec) for call in calls]
+        return keys.refusal_key(self._cell, specs, self._count(keys.digest("refusal", specs)), self._salt)
+
+    def _count(self, content: str) -> int:
+        """How many identical requests came before, in this cell."""
+        self._counts[content] += 1
+        return self._counts[content] - 1
+
+    def _step(self, key: str, kind: Any, body: dict[str, Any]) -> StepRecord:
+        run, question = self._activity.run.id, self._activity.question.number
+        return StepRecord(key, run, question, self._turn, kind, "", body, at=time.time())
+
+    async def _reply(self, wave: _Wave, id_: int, request: Request, calls: Sequence[PlannedCall]) -> Any:
+        if request.kind == "function":
+            return await self._function(request)
+        if request.kind == "rlm":
+            return [failed_slot(NO_RECURSION) for _ in request.calls]
+        if id_ in wave.refusals:
+            return {"refused": wave.refusals[id_]}
+        results = self._activity.results
+        return [failed_slot(call.problem) if call.problem else results.pop(call.key) for call in calls]
+
+    async def _function(self, request: Request) -> dict[str, Any]:
+        """A host function's result: recorded before the cell sees it, taken from the record when there is one."""
+        spec = {"function": request.name, "args": list(request.args), "kwargs": dict(request.kwargs)}
+        content = keys.digest(spec)
+        key = keys.call_key(self._cell, {"input": content}, self._count(content), self._salt)
+        home = self._activity.home
+        if (known := await home.read(home.ledger.get, key)) is not None:
+            return known.body
+        function = self._activity.spec.repl_functions.get(request.name)
+        if function is None:
+            return {"ok": False, "error": f"NameError: no host function is named {request.name!r}"}
+        result = await call_function(function, request.args, request.kwargs)
+        return (await self._activity.record(self._step(key, "function", result))).body
+
+    def _count_batches(self, wave: _Wave, replies: Mapping[int, Any]) -> None:
+        seconds = round(time.monotonic() - wave.started, 3)
+        for id_, (request, calls) in wave.requests.items():
+            if request.kind == "function" or id_ in wave.refusals:
+                continue
+            failed = sum(1 for reply in replies[id_] if not reply["ok"])
+            asked = sum(1 for call in calls if call.key in wave.asked)
+            replayed = sum(1 for call in calls if not call.problem) - asked
+            self._batches.append(BatchRecord(len(replies[id_]), failed, replayed, seconds))
+            self._activity.emit("batch.finished", calls=len(replies[id_]), failed=failed, replayed=replayed)
