@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -341,7 +340,7 @@ async def test_a_kind_comes_back_as_it_was(kind: str, make_repl: MakeRepl) -> No
     assert await third.shown(check) == shown
 
 
-@pytest.mark.skipif(find_spec("pandas") is None, reason="pandas is not installed")
+@pytest.mark.extras
 async def test_pandas_objects_come_back_as_they_were(make_repl: MakeRepl) -> None:
     code = """
 import pandas as pd
