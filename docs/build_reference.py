@@ -251,8 +251,8 @@ def _titled(title: str, body: str) -> str:
 
 
 def _cell() -> str:
-    from rlm_agent.repl.subcalls import ALIASES, sub_call_functions
     from rlm_agent.cell_requests import NO_RECURSION
+    from rlm_agent.repl.subcalls import ALIASES, sub_call_functions
 
     functions = sub_call_functions(lambda *_: None).values()
     listed = "\n".join(_member(signature(f), inspect.cleandoc(f.__doc__ or "")) for f in functions)
