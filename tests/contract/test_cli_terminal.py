@@ -29,6 +29,7 @@ def functions(pattern: str) -> int:
     return sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for tree in trees for node in ast.walk(tree))
 
 
+@pytest.mark.slow
 def test_the_recorded_session() -> None:
     done = subprocess.run(
         [sys.executable, str(SUPPORT / "record_session.py")], capture_output=True, text=True, cwd=ROOT, timeout=120

@@ -80,8 +80,20 @@ def test_an_undisturbed_run_gives_the_expected_answer(tmp_path: Path) -> None:
     assert out["turns"] == 3
 
 
-@pytest.mark.parametrize("place", ["alone", "node"])
-@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("durability", "place"),
+    [
+        ("sync", "alone"),
+        ("async", "node"),
+        ("exit", "node"),
+        pytest.param("sync", "node", marks=SLOW),
+        pytest.param("async", "alone", marks=SLOW),
+        pytest.param("exit", "alone", marks=SLOW),
+    ],
+)
 def test_killed_in_the_batch(durability: str, place: str, tmp_path: Path) -> None:
     check(tmp_path, (durability, place), after=33, extra=0.0)
 

@@ -419,6 +419,7 @@ def test_a_table_of_contents_with_endless_entries_is_refused_before_it_is_parsed
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["zip", "tar.gz"])
 def test_a_large_member_takes_no_memory_of_its_size(tmp_path: Path, form: str) -> None:
     line = "The quick brown fox, 빠른 갈색 여우 {}.\n"
