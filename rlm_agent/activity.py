@@ -5,7 +5,7 @@ Invariant: an `Activity` is only a cache over the home. It owns nothing that a k
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +164,12 @@ class Activity:
         stored = await self.home.ledger.record(step, self.fence)
         self.account.add(stored)
         return stored
+
+    def aside(self, run: RunRecord, question: QuestionRecord, chain: Sequence[TurnRecord]) -> "Activity":
+        """Another one of the same entry that says nothing and owns nothing, for turns that are run again."""
+        other = Activity(self.spec, self.entry, self.home)
+        other._run, other._question, other.chain = run, question, list(chain)
+        return other
 
     def emit(self, type_: EventType, **data: Any) -> None:
         """Streams one event of this entry."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_RECURSION", "CellRequests"]
 
+NOT_RECORDED = "not on record: the cell ran otherwise before"
 NO_RECURSION = "rlm() is not available in this version; use llm() or llm_batch()"
 
 
@@ -42,10 +43,18 @@ class CellRequests:
         turn: the turn's number.
         cell: the cell's lineage.
         batches: gets a record for each answered batch.
+        again: the cell ran before: it is answered from the record alone, and nothing is decided, called or counted.
+
+    Attributes:
+        unrecorded: what a cell that runs `again` asked and no record answers, in its words.
     """
 
-    def __init__(self, activity: "Activity", turn: int, cell: str, batches: list[BatchRecord]) -> None:
+    def __init__(
+        self, activity: "Activity", turn: int, cell: str, batches: list[BatchRecord], *, again: bool = False
+    ) -> None:
         self._activity, self._turn, self._cell, self._batches = activity, turn, cell, batches
+        self._again = again
+        self.unrecorded: list[str] = []
         self._counts: Counter[str] = Counter()
         self._wave: _Wave | None = None
 
@@ -104,6 +113,9 @@ class CellRequests:
             return
         new = [call.key for call in calls if not call.problem and call.key not in known]
         self._activity.results.update({key: step.body for key, step in known.items()})
+        if self._again:
+            self._leave_out([call for call in calls if call.key in new])
+            return
         if new and (text := account.refusal(len(new))) is not None:
             await self._activity.record(self._step(refusal_key, "refusal", {"text": text}))
             wave.refusals[request] = text
@@ -114,6 +126,12 @@ class CellRequests:
             tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
             replayed = len(calls) - len(new)
             self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=tokens, usd=None)
+
+    def _leave_out(self, calls: Sequence[PlannedCall]) -> None:
+        """Calls that are not on record, in a cell that is only run again."""
+        for call in calls:
+            self.unrecorded.append(str(call.spec["prompt"]))
+            self._activity.results[call.key] = failed_slot(NOT_RECORDED)
 
     def _refusal_key(self, calls: Sequence[PlannedCall]) -> str:
         specs = [keys.digest(call.spec) for call in calls]
@@ -146,6 +164,9 @@ class CellRequests:
         home = self._activity.home
         if (known := await home.read(home.ledger.get, key)) is not None:
             return known.body
+        if self._again:
+            self.unrecorded.append(f"{request.name}(...)")
+            return {"ok": False, "error": NOT_RECORDED}
         function = self._activity.spec.repl_functions.get(request.name)
         if function is None:
             return {"ok": False, "error": f"NameError: no host function is named {request.name!r}"}

@@ -13,9 +13,10 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-__all__ = ["ENTRY_KEY", "Entry", "agent_path", "read_entry"]
+__all__ = ["ENTRY_KEY", "REBUILD_KEY", "Entry", "agent_path", "read_entry"]
 
 ENTRY_KEY = "__rlm_entry"
+REBUILD_KEY = "rlm_rebuild"
 _TASK = "__pregel_task_id"
 _COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
@@ -31,6 +32,7 @@ class Entry:
         persistent: embedded with `checkpointer=True`: one run for all visits.
         durable: a checkpointer keeps the thread between questions.
         checkpoint: an older checkpoint was named: LangGraph's time travel.
+        rebuild: snapshots that cannot be restored are made again from the record first.
         task: langgraph_step and langgraph_path of the calling task, as text; "" standalone. A further call by the same
             attempt of that task has a number; a retry begins again, so that it finds what was paid.
     """
@@ -41,6 +43,7 @@ class Entry:
     durable: bool
     checkpoint: bool
     task: str
+    rebuild: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -61,6 +64,7 @@ def read_entry(config: RunnableConfig | None, own: RunnableConfig | None, checkp
         durable=bool(saver),
         checkpoint=bool(configurable.get("checkpoint_id")) and not embedded,
         task=_task_text(metadata, _VISITS.number(configurable)) if embedded else "",
+        rebuild=bool(configurable.get(REBUILD_KEY)),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_model"]
+__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_key", "rlm_key_file", "rlm_model"]
 
 _KEYS = (
     "OPENAI_API_KEY",
@@ -24,6 +24,18 @@ def rlm_home() -> Path:
     """Where the durable home is: `$RLM_HOME`, else the platform's user data directory."""
     named = os.environ.get("RLM_HOME")
     return Path(named).expanduser() if named else platformdirs.user_data_path("rlm", appauthor=False)
+
+
+def rlm_key() -> bytes | None:
+    """What snapshots are signed with: `$RLM_KEY`, any text."""
+    given = os.environb.get(b"RLM_KEY")
+    return given or None
+
+
+def rlm_key_file() -> Path | None:
+    """A file that holds what snapshots are signed with: `$RLM_KEY_FILE`."""
+    named = os.environ.get("RLM_KEY_FILE")
+    return Path(named).expanduser() if named else None
 
 
 def rlm_model() -> str | None:

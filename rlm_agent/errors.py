@@ -5,7 +5,7 @@
     ├── KernelError            the REPL worker could not be started or spoken to
     │   └── SandboxUnavailable no isolation on this system and no leave to go without
     ├── HomeError              the durable home could not be opened, read or written
-    │   ├── SnapshotCorrupt    a blob is missing or its bytes are not what their key says
+    │   ├── SnapshotCorrupt    a part of a snapshot is missing, damaged or forged
     │   ├── StateVersionError  a record was written by a newer version
     │   └── LeaseHeld          another owner runs this thread now
     │       └── LeaseLost      this process owned the run and no longer does
@@ -53,7 +53,7 @@ class HomeError(RLMError):
 
 
 class SnapshotCorrupt(HomeError):
-    """A blob is missing or does not hash to its key; the message names it."""
+    """A blob is missing, does not hash to its key, or is not signed for its turn, or the database is cut; named."""
 
 
 class StateVersionError(HomeError):

@@ -120,7 +120,7 @@ class RunView:
 
         chain = self._chain(turn)
         question = self.question if turn is None else self.home.runs.question(self.id, chain[-1].question)
-        return RunCopy(self.home, question, chain)
+        return RunCopy(self.home, question, chain, self.record.thread)
 
     def tell(self, text: str) -> None:
         """Leaves a note that the root reads at its next turn, in whatever process that is."""

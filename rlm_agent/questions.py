@@ -18,7 +18,7 @@ from rlm_agent.errors import ConfigError
 from rlm_agent.messages import conversation, last_human, spoken
 from rlm_agent.models import text_of
 from rlm_agent.state import Step
-from rlm_agent.store.records import QuestionRecord, RunRecord
+from rlm_agent.store.records import QuestionRecord, RunRecord, TurnRecord
 
 __all__ = [
     "Asked",
@@ -157,10 +157,21 @@ def _with_question(question: QuestionRecord, messages: Sequence[BaseMessage]) ->
     return [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages[:at], asked, *messages[at:]]
 
 
+async def _rebuilt(activity: Activity, head: TurnRecord) -> dict[str, list[int]]:
+    """Makes snapshots again that cannot be restored, and tells which."""
+    from rlm_agent.rebuild import rebuild  # few entries need it
+
+    made = await rebuild(activity, await activity.home.read(activity.home.turns.chain, head.id))
+    if made.lost:
+        activity.emit("variables.lost", variables=list(made.lost))
+    return {"rebuilt": list(made.turns), "differs": list(made.differs)}
+
+
 async def enter(activity: Activity, step: Step, messages: Sequence[BaseMessage]) -> dict[str, Any]:
     """The state after `prepare`: who we are, where the chain's head is, what comes next."""
     home, run, question = activity.home, activity.run, activity.question
     head = await home.read(home.turns.head, run.id)
+    rebuilt = await _rebuilt(activity, head) if activity.entry.rebuild and head is not None else {}
     activity.emit(
         "run.started",
         thread=run.thread,
@@ -168,6 +179,7 @@ async def enter(activity: Activity, step: Step, messages: Sequence[BaseMessage])
         isolation=activity.spec.kernel.isolation,
         durable=activity.entry.durable,
         resumed_turns=0 if head is None else max(0, head.number - question.first_turn + 1),
+        **rebuilt,
     )
     return {
         "messages": _with_question(question, messages),

@@ -17,8 +17,8 @@ from rlm_agent.bridge import run_sync
 from rlm_agent.errors import ConfigError, KernelError
 from rlm_agent.repl.kernel import Bindings, CellDone, CellPaused, Request, Session
 from rlm_agent.repl.process import ProcessKernel
+from rlm_agent.restoring import snapshot_after
 from rlm_agent.settings import Limits
-from rlm_agent.store import snapshots
 from rlm_agent.store.home import Home
 from rlm_agent.store.records import QuestionRecord, TurnRecord
 from rlm_agent.turn_view import variables_of
@@ -46,10 +46,13 @@ class RunCopy:
         home: where the run lives.
         question: whose task, context and messages are bound.
         chain: the turns up to the one that is looked at, the first one first.
+        thread: the run's, for errors that say what to do.
     """
 
-    def __init__(self, home: Home, question: QuestionRecord, chain: Sequence[TurnRecord]) -> None:
-        self._home, self._question, self._chain = home, question, chain
+    def __init__(
+        self, home: Home, question: QuestionRecord, chain: Sequence[TurnRecord], thread: str | None = None
+    ) -> None:
+        self._home, self._question, self._chain, self._thread = home, question, chain, thread
         self._session: Session | None = None
         self._taken: list[Any] = []
 
@@ -104,9 +107,6 @@ class RunCopy:
     async def _restored(self) -> Session:
         home, question = self._home, self._question
         head = self._chain[-1] if self._chain else None
-        snapshot = None
-        if head is not None and head.snapshot is not None:
-            snapshot = await home.read(snapshots.source, home, head.snapshot)
         bindings = Bindings(
             task=str(question.message["text"]),
             messages=question.earlier,
@@ -116,12 +116,13 @@ class RunCopy:
             seed=keys.seed(question.run),
             fresh_answer=head is None or head.question != question.number,
         )
-        session = await ProcessKernel(Limits()).session()
-        try:
-            await session.start(bindings, snapshot)
-        except BaseException:
-            await session.close()
-            raise
+        async with snapshot_after(home, self._thread, self._chain) as snapshot:
+            session = await ProcessKernel(Limits()).session()
+            try:
+                await session.start(bindings, snapshot)
+            except BaseException:
+                await session.close()
+                raise
         return session
 
     async def _entry(self, turn: TurnRecord) -> dict[str, Any]:

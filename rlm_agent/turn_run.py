@@ -15,16 +15,17 @@ from rlm_agent.cell_requests import CellRequests
 from rlm_agent.observation import Outcome, observe, whole_output
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Session
 from rlm_agent.replies import parsed
+from rlm_agent.restoring import snapshot_after
 from rlm_agent.store import snapshots
 from rlm_agent.store.plain import pack
 from rlm_agent.store.records import BatchRecord, CellRecord, StepRecord, TurnRecord
 from rlm_agent.store.turns import turn_id
-from rlm_agent.sub_calls import chunks, failed_slot
+from rlm_agent.sub_calls import chunks
 
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
 
-__all__ = ["TurnRun", "Waiting"]
+__all__ = ["Kept", "Replayed", "TurnRun", "Waiting"]
 
 INLINE = 4096
 
@@ -37,13 +38,28 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
     """The namespace after the turn, as its record names it; see there."""
 
     snapshot: str | None
     variables: Sequence[Mapping[str, Any]]
     lost: Sequence[Mapping[str, Any]]
     costs: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A turn that was run again.
+
+    Attributes:
+        output: what it printed and its error, as `TurnRecord.output` has it.
+        unrecorded: what it asked that no record answers; then it was broken off.
+        kept: the namespace after it.
+    """
+
+    output: str
+    unrecorded: tuple[str, ...]
+    kept: Kept | None = None
 
 
 class TurnRun:
@@ -92,6 +108,24 @@ class TurnRun:
                 event = await self._execute()
         return event
 
+    async def replay(self) -> Replayed:
+        """Runs the turn again from the record alone: nothing is asked for, paid or recorded.
+
+        A cell that asks for what is not on record ends it.
+        """
+        while True:
+            event = await self._execute(again=True)
+            while isinstance(event, CellPaused):
+                assert self._session is not None
+                event = await self._replayed(self._session, event)
+                if self._requests.unrecorded:
+                    return Replayed("", tuple(self._requests.unrecorded))
+            assert isinstance(event, CellDone)
+            if await self._ended(event):
+                break
+        kept = await self._snapshot()
+        return Replayed(whole_output(self._outcome(kept)), (), kept)
+
     async def close(self) -> None:
         """Ends the session."""
         session, self._session = self._session, None
@@ -107,11 +141,11 @@ class TurnRun:
         """Goes on in the session of the turn before."""
         self._session = session
 
-    async def _execute(self) -> CellEvent:
+    async def _execute(self, *, again: bool = False) -> CellEvent:
         session, warm = self._session, self._session is not None and self._session.alive
         if session is None or not warm:
             session = await self._rebuilt()
-        self._begin_cell()
+        self._begin_cell(again=again)
         entries = [await self._history_entry(self.head)] if warm and self._block == 0 and self.head else []
         return await session.execute(self.code.blocks[self._block], history=entries, unready=self._unready)
 
@@ -126,9 +160,6 @@ class TurnRun:
         activity = self.activity
         question = activity.question
         home = activity.home
-        saved = None
-        if self.head is not None and self.head.snapshot is not None:
-            saved = await home.read(snapshots.source, home, self.head.snapshot)
         context = None
         if question.context is not None:
             context = await home.read(home.corpora.source, question.context)
@@ -142,8 +173,9 @@ class TurnRun:
             seed=keys.seed(activity.run.id),
             fresh_answer=self.head is None or self.head.question != question.number,
         )
-        self._session = session = await activity.spec.kernel.session()
-        self._lost.extend(await session.start(bindings, saved))
+        async with snapshot_after(home, activity.run.thread, activity.chain) as saved:
+            self._session = session = await activity.spec.kernel.session()
+            self._lost.extend(await session.start(bindings, saved))
         return session
 
     async def _history_entry(self, turn: TurnRecord) -> dict[str, Any]:
@@ -168,7 +200,8 @@ class TurnRun:
     def _begin_cell(self, *, again: bool = False) -> None:
         """The cell's requests are numbered from the start; those of a cell that runs again are told already."""
         batches = [] if again else self._batches
-        self._requests = CellRequests(self.activity, self.number, self._lineage_of(self._block), batches)
+        cell = self._lineage_of(self._block)
+        self._requests = CellRequests(self.activity, self.number, cell, batches, again=again)
 
     # The end of a cell and of the turn
 
@@ -201,45 +234,49 @@ class TurnRun:
 
     async def _replayed(self, session: Session, event: CellPaused) -> CellEvent:
         await self._requests.plan(event)
-        for call in await self._requests.missing():
-            self.activity.results[call.key] = failed_slot("not recorded when the worker was replaced")
         return await session.answer(await self._requests.replies())
 
     async def _record(self) -> TurnRecord:
         """Saves the namespace, then the turn that names it, in that order."""
         activity = self.activity
         kept = await self._snapshot()
+        outcome = self._outcome(kept)
+        record = await self._turn_record(outcome, kept, activity.account)
+        stored = await activity.home.turns.add(record, activity.fence)
+        if outcome.lost:
+            activity.emit("variables.lost", variables=list(outcome.lost))
+        answer = outcome.answer
+        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer.get("content", "")))
+        return stored
+
+    def _outcome(self, kept: Kept) -> Outcome:
         lost = list({loss["name"]: loss for loss in [*self._lost, *kept.lost]}.values())
         answer = dict(self._answer or self._previous_answer())
         if self._cells[-1].error is not None:
             answer["ready"] = False
-        outcome = Outcome(
+        return Outcome(
             self.number, self._cells, self._outputs, len(self.code.blocks), self._batches, answer, lost, self.code.cut
         )
-        record = await self._turn_record(outcome, kept, activity.account)
-        stored = await activity.home.turns.add(record, activity.fence)
-        if lost:
-            activity.emit("variables.lost", variables=lost)
-        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer.get("content", "")))
-        return stored
 
-    async def _snapshot(self) -> _Kept:
+    async def _snapshot(self) -> Kept:
         """Saves the namespace; where the worker is gone it is that of before the turn."""
         session, head = self._session, self.head
         if session is None or not session.alive:
-            return _Kept(head.snapshot if head else None, head.variables if head else (), (), {})
+            home = self.activity.home
+            before = await home.read(home.signatures.snapshot_of, head) if head is not None else None
+            return Kept(before, head.variables if head else (), (), {})
         began = time.monotonic()
         taken = await session.snapshot()
         key = await snapshots.save(self.activity.home, taken)
         waited = round((time.monotonic() - began) * 1000, 1)
-        return _Kept(key, taken.variables, taken.lost, {"snapshot_ms": waited, "snapshot_bytes": taken.size})
+        return Kept(key, taken.variables, taken.lost, {"snapshot_ms": waited, "snapshot_bytes": taken.size})
 
     def _previous_answer(self) -> Mapping[str, Any]:
         if self.head is not None and self.head.question == self.activity.question.number:
             return self.head.answer
         return {"content": "", "ready": False}
 
-    async def _turn_record(self, outcome: Outcome, kept: _Kept, account: Account) -> TurnRecord:
+    async def _turn_record(self, outcome: Outcome, kept: Kept, account: Account) -> TurnRecord:
         activity, head = self.activity, self.head
         blobs = activity.home.blobs
         output = whole_output(outcome)

@@ -13,6 +13,7 @@ from rlm_agent.cli.progress import progress
 from rlm_agent.cli.spending import Spending
 from rlm_agent.cli.starts import AGENT, save_start
 from rlm_agent.cli.terminal import say_below
+from rlm_agent.entry import REBUILD_KEY
 from rlm_agent.errors import RLMError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["enter"]
 
 
-def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View) -> int:
+def enter(
+    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, *, rebuild: bool = False
+) -> int:
     """Runs the agent, shows its progress, prints its result.
 
     Args:
@@ -29,6 +32,7 @@ def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, vie
         prepared: the agent and its thread.
         given: the input, or None to resume.
         view: how to show it.
+        rebuild: make snapshots again that cannot be restored.
 
     Returns:
         The exit code. Interrupted, all that was paid for is recorded, and the command that goes on is printed; at a
@@ -40,7 +44,7 @@ def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, vie
     farewell = f"stopped at once; what was paid for is recorded. Go on: {resume_command(thread, view)}"
     try:
         with second_ctrl_c_ends(farewell):
-            out = _shown(home, prepared, given, view, lines)
+            out = _shown(home, prepared, given, view, lines, rebuild)
     except KeyboardInterrupt:
         return _interrupted(home, thread, view)
     if view.as_jsonl:
@@ -49,7 +53,7 @@ def enter(home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, vie
 
 
 def _shown(
-    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, lines: JsonLines
+    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, lines: JsonLines, rebuild: bool
 ) -> Mapping[str, Any]:
     """Follows the agent; each event is recorded, printed and drawn, as far as the view wants that."""
     spending = Spending(home, prepared.start.budget)
@@ -63,7 +67,7 @@ def _shown(
                 lines.event(event)
             show(event)
 
-        return _follow(prepared, given, on_event)
+        return _follow(prepared, given, on_event, rebuild)
 
 
 def _interrupted(home: "Home", thread: str, view: View) -> int:
@@ -77,8 +81,10 @@ def _interrupted(home: "Home", thread: str, view: View) -> int:
     return Code.INTERRUPTED
 
 
-def _follow(prepared: Prepared, given: Mapping[str, Any] | None, show: Callable[[Any], None]) -> Mapping[str, Any]:
-    config: Any = {"configurable": {"thread_id": prepared.start.thread}}
+def _follow(
+    prepared: Prepared, given: Mapping[str, Any] | None, show: Callable[[Any], None], rebuild: bool
+) -> Mapping[str, Any]:
+    config: Any = {"configurable": {"thread_id": prepared.start.thread, **({REBUILD_KEY: True} if rebuild else {})}}
     last: Mapping[str, Any] = {}
     for mode, part in prepared.agent.stream(given, config, stream_mode=["custom", "values"]):
         if mode == "custom":

@@ -47,7 +47,9 @@ class Lines:
         isolation = event["isolation"]
         advice = ": run trusted models only" if isolation.startswith("none") else ""
         done = event.get("resumed_turns", 0)
-        return f"isolation: {isolation}{advice}" + (f"\ngoes on after {counted(done, 'recorded turn')}" if done else "")
+        rebuilt = _rebuilt_line(event)
+        lines = [f"isolation: {isolation}{advice}", *rebuilt]
+        return "\n".join([*lines, f"goes on after {counted(done, 'recorded turn')}"] if done else lines)
 
     def _turn_started(self, event: Event) -> None:
         self._code = ""
@@ -103,6 +105,17 @@ class Lines:
         "variables.lost": _variables_lost,
         "answer.updated": _answer_updated,
     }
+
+
+def _rebuilt_line(event: Event) -> list[str]:
+    """What a rebuild did, if one was asked for."""
+    if "rebuilt" not in event:
+        return []
+    if not event["rebuilt"]:
+        return ["every snapshot is whole: nothing was rebuilt"]
+    other = ", ".join(map(str, event["differs"]))
+    differs = f"; turns {other} printed something else than on record" if other else ", each as on record"
+    return [f"rebuilt the variables of {counted(len(event['rebuilt']), 'turn')} from the record{differs}"]
 
 
 @contextmanager

@@ -35,6 +35,13 @@ def resume(
     budget: BudgetOption = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Make snapshots again that are damaged, lost or of another Python, by running the recorded code.",
+        ),
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
     as_jsonl: JsonLinesOption = False,
@@ -51,7 +58,7 @@ def resume(
     with default_home(home) as opened:
         name = named_thread(opened, thread, last)
         _, question = newest_question(opened, name)
-        if question.status == "answered" and question.result is not None:
+        if question.status == "answered" and question.result is not None and not rebuild:
             return _given_again(name, question.result, view)
         from rlm_agent.cli.agents import prepare_agent
         from rlm_agent.cli.entering import enter
@@ -59,7 +66,7 @@ def resume(
         recorded = load_start(opened, name)
         start, given = _start(name, recorded, budget, model, sub_model)
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
-        return enter(opened, prepared, None, view)
+        return enter(opened, prepared, None, view, rebuild=rebuild)
 
 
 def _given_again(thread: str, result: Mapping[str, Any], view: View) -> int:

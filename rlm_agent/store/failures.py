@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlm_agent.errors import HomeError
+from rlm_agent.errors import HomeError, SnapshotCorrupt
 
 __all__ = ["explain", "explained"]
 
@@ -25,6 +25,7 @@ _SQLITE_REMEDIES = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked; end that process, then try again",
     sqlite3.SQLITE_IOERR: f"check the disk and its free space, {_ELSEWHERE}",
 }
+_CORRUPT = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _OS_REMEDIES = {errno.ENOSPC: _FREE, errno.EDQUOT: _FREE, errno.EFBIG: _FREE}
 
 
@@ -33,7 +34,8 @@ def explain(path: Path, error: BaseException) -> BaseException:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = _SQLITE_REMEDIES.get(code, f"check the file, {_ELSEWHERE}")
-        return HomeError(f"The home's file {path} cannot be used ({error}): {remedy}.")
+        kind = SnapshotCorrupt if code in _CORRUPT else HomeError
+        return kind(f"The home's file {path} cannot be used ({error}): {remedy}.")
     if isinstance(error, OSError):
         remedy = _OS_REMEDIES.get(error.errno or 0, _WRITABLE)
         return HomeError(f"The home {error.filename or path} cannot be used ({error.strerror or error}): {remedy}.")

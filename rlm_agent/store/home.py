@@ -30,6 +30,7 @@ from rlm_agent.store.leases import Leases
 from rlm_agent.store.ledger import Ledger
 from rlm_agent.store.notes import Notes
 from rlm_agent.store.runs import Runs
+from rlm_agent.store.signatures import Signatures
 from rlm_agent.store.turns import Turns
 
 if TYPE_CHECKING:
@@ -48,14 +49,15 @@ class Home:
         path: its directory; None: `$RLM_HOME`, else the platform's user data directory.
 
     Attributes:
-        runs, forks, turns, ledger, blobs, leases, notes, extensions, corpora: its parts. Their plain methods block:
-            call them from coroutines as `await home.read(home.runs.get, id)`.
+        runs, forks, turns, signatures, ledger, blobs, leases, notes, extensions, corpora: its parts. Their plain
+            methods block: call them from coroutines as `await home.read(home.runs.get, id)`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._database = Database(path)
         self.runs = Runs(self._database)
-        self.turns = Turns(self._database)
+        self.signatures = Signatures(self._database)
+        self.turns = Turns(self._database, self.signatures)
         self.blobs = Blobs(self._database)
         self.ledger = Ledger(self._database, self.blobs)
         self.leases = Leases(self._database)

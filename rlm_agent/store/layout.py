@@ -17,7 +17,7 @@ from typing import Any
 from rlm_agent.errors import HomeError, StateVersionError
 from rlm_agent.store.failures import explained
 
-__all__ = ["HOME_VERSION", "prepare", "private_file", "publish", "sync_directory"]
+__all__ = ["HOME_VERSION", "prepare", "private_file", "publish", "publish_new", "sync_directory"]
 
 HOME_VERSION = 1
 _FOLDERS = ("blobs", "corpora", "tmp")
@@ -58,6 +58,22 @@ def publish(data: bytes | memoryview, target: Path, tmp: Path) -> None:
         with private_file(draft) as descriptor, open(descriptor, "wb", closefd=False) as file:
             file.write(data)
         os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_directory(target.parent)
+
+
+def publish_new(data: bytes, target: Path) -> None:
+    """Writes a file beside the home, whole or not at all.
+
+    Raises:
+        FileExistsError: it is there already, and stays as it is.
+    """
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with private_file(draft) as descriptor, open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.link(draft, target)
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(target.parent)

@@ -70,7 +70,15 @@ def _add_forks(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_forks)
+def _add_signatures(connection: sqlite3.Connection) -> None:
+    """Which snapshot a turn has, signed; a rebuild gives a turn another one."""
+    connection.execute(
+        """CREATE TABLE snapshots (
+            turn TEXT PRIMARY KEY, snapshot TEXT NOT NULL, key_id TEXT NOT NULL, mac BLOB NOT NULL, at REAL NOT NULL)"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_forks, _add_signatures)
 
 
 def migrate(connection: sqlite3.Connection, file: Path) -> None:

@@ -5,13 +5,18 @@ snapshot. What is in a leaf or in a manifest's body is not known here.
 """
 
 import asyncio
+import sys
+from collections.abc import Sequence
 
-from rlm_agent.errors import HomeError, SnapshotCorrupt
+from rlm_agent.errors import HomeError, SnapshotCorrupt, StateVersionError
 from rlm_agent.repl.kernel import Snapshot, SnapshotSource
 from rlm_agent.repl.manifest import Manifest, ManifestError
 from rlm_agent.store.home import Home
+from rlm_agent.store.records import TurnRecord
 
-__all__ = ["keys_of", "save", "source"]
+__all__ = ["broken", "keys_of", "save", "source", "source_of"]
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 async def save(home: Home, snapshot: Snapshot) -> str:
@@ -41,6 +46,45 @@ def source(home: Home, key: str) -> SnapshotSource:
     manifest = home.blobs.get(key)
     keys_of(manifest)
     return SnapshotSource(manifest, home.blobs.get)
+
+
+def source_of(home: Home, turn: TurnRecord) -> SnapshotSource | None:
+    """The snapshot of a turn, for a session to start from; None where the turn has none. Blocks.
+
+    Raises:
+        SnapshotCorrupt: it is missing or damaged, or not what this home signed.
+        StateVersionError: it is of another Python, whose byte code must not be loaded here.
+    """
+    key = home.signatures.snapshot_of(turn)
+    if key is None:
+        return None
+    found = source(home, key)
+    python = Manifest.decode(found.manifest).python
+    if python != PYTHON:
+        raise StateVersionError(
+            f"The snapshot of turn {turn.number} was made under Python {python}, and holds byte code that Python "
+            f"{PYTHON} cannot run: resume under Python {python}."
+        )
+    return found
+
+
+def broken(home: Home, chain: Sequence[TurnRecord]) -> dict[str, str]:
+    """Those of the turns whose snapshot cannot be restored here, by id, and why. Reads all that they need. Blocks."""
+    whole: set[str] = set()
+    found = ((turn, _problem(home, turn, whole)) for turn in chain)
+    return {turn.id: problem for turn, problem in found if problem is not None}
+
+
+def _problem(home: Home, turn: TurnRecord, whole: set[str]) -> str | None:
+    try:
+        saved = source_of(home, turn)
+        for key in keys_of(saved.manifest) if saved is not None else ():
+            if key not in whole:
+                home.blobs.get(key)
+                whole.add(key)
+    except (SnapshotCorrupt, StateVersionError) as error:
+        return str(error)
+    return None
 
 
 def keys_of(manifest: bytes) -> list[str]:

@@ -1,6 +1,7 @@
 """The turns of a run: immutable, content-addressed, a chain by their parents.
 
-Invariant: one turn a (run, lineage); a turn, the `refs` row that retains it and the run's head are written together.
+Invariant: one turn a (run, lineage); a turn, the signature of its snapshot, the `refs` row that retains it and the
+run's head are written together.
 A run entered again at an older turn branches: several turns may then have one number.
 """
 
@@ -11,9 +12,11 @@ from typing import Any
 from rlm_agent.errors import HomeError
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
-from rlm_agent.store.plain import canonical, digest, pack, unpack
+from rlm_agent.store.plain import pack, unpack
 from rlm_agent.store.records import TurnRecord
 from rlm_agent.store.runs import touch
+from rlm_agent.store.signatures import Signatures, sign_op
+from rlm_agent.store.turn_ids import turn_id
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
 
@@ -29,16 +32,12 @@ _CHAIN = """
 _TurnList = list[TurnRecord]  # `list` is a method below
 
 
-def turn_id(plain: dict[str, Any]) -> str:
-    """The id of a turn: digest of all else in `TurnRecord.plain()`."""
-    return digest(canonical({name: value for name, value in plain.items() if name != "id"}))
-
-
 class Turns:
     """The turns of one home."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signatures: Signatures) -> None:
         self._database = database
+        self._signatures = signatures
 
     def get(self, id: str) -> TurnRecord:
         """A turn by its id.
@@ -81,29 +80,34 @@ class Turns:
         Raises:
             LeaseLost: the fence's lease was taken over.
         """
-        return await self._database.commit(self.add_op(turn, also), fence=fence)
-
-    def add_op(self, turn: TurnRecord, also: Op[Any] | None = None) -> Op[TurnRecord]:
-        """The transaction of `add`."""
         whole = turn if turn.id else replace(turn, id=turn_id(turn.plain()))
-        body = pack(whole.plain())
-
-        def op(connection: Connection) -> TurnRecord:
-            query = "SELECT id, version, body FROM turns WHERE run = ? AND lineage = ?"
-            stored = connection.execute(query, (whole.run, whole.lineage)).fetchone()
-            if stored is not None:
-                return _turn_from(stored)
-            _insert(connection, whole, body)
-            if also is not None:
-                also(connection)
-            return whole
-
-        return op
+        sign = None
+        if whole.snapshot is not None:
+            key = await self._database.read(self._signatures.signer.key)
+            sign = sign_op(key, whole.id, whole.snapshot)
+        return await self._database.commit(_add_op(whole, sign, also), fence=fence)
 
     def _select(self, where: str, *values: object) -> _TurnList:
         with self._database.reading() as connection:
             rows = connection.execute(f"SELECT id, version, body FROM turns {where}", values).fetchall()
         return [_turn_from(row) for row in rows]
+
+
+def _add_op(whole: TurnRecord, *further: Op[Any] | None) -> Op[TurnRecord]:
+    """The transaction of `add`: the stored turn of this lineage, or this one and what else is to be written with it."""
+    body = pack(whole.plain())
+
+    def op(connection: Connection) -> TurnRecord:
+        query = "SELECT id, version, body FROM turns WHERE run = ? AND lineage = ?"
+        stored = connection.execute(query, (whole.run, whole.lineage)).fetchone()
+        if stored is not None:
+            return _turn_from(stored)
+        _insert(connection, whole, body)
+        for write in filter(None, further):
+            write(connection)
+        return whole
+
+    return op
 
 
 def _insert(connection: Connection, turn: TurnRecord, body: bytes) -> None:

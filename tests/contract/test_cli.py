@@ -429,3 +429,18 @@ def test_the_demo_holds_what_it_claims(tmp_path: Path) -> None:
     assert list(scratch.iterdir()) == []
     assert not (tmp_path / "nobody").exists()
     assert time.monotonic() - started < 120
+
+
+def test_a_lost_snapshot_is_one_line_and_rebuilt_without_paying(rlm: Rlm, served: Any) -> None:
+    served.answer = fenced("x = [1]\nx.append(x)", 'answer["content"] = repr(x)\nanswer["ready"] = True')
+    rlm("run", "질문", "--model", "openai:gpt-5", "--thread", "t", "--budget", "turns=1")
+    with Home() as home:
+        home.write(lambda connection: connection.execute("DELETE FROM blobs").rowcount).result()
+    lost = rlm("resume", "t", "--budget", "turns=+1", "-q")
+    assert (lost.code, lost.out) == (1, "")
+    assert "is missing" in only_line(lost.err)
+    assert "rlm resume t --rebuild" in lost.err
+    done = rlm("resume", "t", "--budget", "turns=+1", "--rebuild")
+    assert (done.code, done.out) == (0, "[1, [...]]\n")
+    assert "rebuilt the variables of 1 turn from the record, each as on record" in done.err
+    assert len(served.requests) == 2

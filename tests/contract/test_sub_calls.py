@@ -121,7 +121,7 @@ class SyncOnly(ScriptedModel):
 
 
 async def test_32_calls_of_a_model_that_is_sync_only() -> None:
-    sub = SyncOnly(replies=lambda _: "x", delay=0.1)
+    sub = SyncOnly(replies=lambda _: "x", delay=0.4)
     code = '```python\nr = llm_batch(["x"] * 64)\nanswer["content"] = len(r)\nanswer["ready"] = True\n```'
     out = await create_rlm_agent(ScriptedModel(replies=lambda _: code), sub_model=sub).ainvoke(
         {"messages": [("user", "go")]}

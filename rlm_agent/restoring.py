@@ -1,0 +1,45 @@
+"""What a worker is restored from, and what a person can do where that is broken.
+
+Invariant: a run whose newest snapshot cannot be restored is not lost: the error names what is broken, the newest turn
+that is whole, and the rebuild. Nothing is changed here.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from rlm_agent.errors import SnapshotCorrupt, StateVersionError
+from rlm_agent.repl.kernel import SnapshotSource
+from rlm_agent.store import snapshots
+from rlm_agent.store.home import Home
+from rlm_agent.store.records import TurnRecord
+
+__all__ = ["snapshot_after"]
+
+
+@asynccontextmanager
+async def snapshot_after(
+    home: Home, thread: str | None, chain: Sequence[TurnRecord]
+) -> AsyncIterator[SnapshotSource | None]:
+    """The snapshot at the end of a chain of turns, while a session starts from it; None before the first.
+
+    Raises:
+        SnapshotCorrupt: a part of it is missing, damaged or forged.
+        StateVersionError: it is of another Python.
+    """
+    try:
+        yield await home.read(snapshots.source_of, home, chain[-1]) if chain else None
+    except (SnapshotCorrupt, StateVersionError) as error:
+        raise type(error)(f"{error} {await home.read(_way_out, home, thread, chain)}") from error
+
+
+def _way_out(home: Home, thread: str | None, chain: Sequence[TurnRecord]) -> str:
+    bad = snapshots.broken(home, chain)
+    whole = next((turn.number for turn in reversed(chain) if turn.id not in bad), None)
+    name = "THREAD" if thread is None else thread
+    rebuild = (
+        f"`rlm resume {name} --rebuild`, or invoke with the configurable rlm_rebuild=True, runs the recorded cells "
+        "again and pays for nothing."
+    )
+    if whole is None:
+        return f"No turn of the run is whole. {rebuild}"
+    return f"Turn {whole} is the newest that is whole: `rlm fork {name} --turn {whole}` goes on from there. {rebuild}"
