@@ -14,6 +14,7 @@ from langgraph.config import get_stream_writer
 
 from rlm_agent import keys
 from rlm_agent.budget import Account, raised
+from rlm_agent.crash_points import reach
 from rlm_agent.entry import ENTRY_KEY, Entry
 from rlm_agent.errors import ConfigError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
@@ -106,6 +107,7 @@ class Activity:
         except LeaseHeld as error:
             thread, name = self.entry.thread, self.spec.name
             raise LeaseHeld(f"Thread {thread!r} of the agent {name!r} is being worked on. {error}") from error
+        reach("lease.taken")
 
     async def attach(self, run: RunRecord, question: QuestionRecord) -> None:
         """Takes up a question: fills the account from the ledger and reads the notes."""
@@ -213,6 +215,7 @@ class Activity:
         except RLMError:
             pass  # the time worked is bookkeeping; a lost lease was reported by the write that needed it
         finally:
+            reach("lease.leaving")
             await lease.release()
 
 

@@ -24,6 +24,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from rlm_agent.crash_points import reach
 from rlm_agent.store.database import connect, settled
 from rlm_agent.store.failures import explained
 
@@ -114,6 +115,19 @@ class HomeCheckpointer(SqliteSaver):
             finally:
                 connection.commit()
                 cursor.close()
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """See `SqliteSaver.put`."""
+        reach("checkpoint.before")
+        stored = super().put(config, checkpoint, metadata, new_versions)
+        reach("checkpoint.written")
+        return stored
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await self._run(self.get_tuple, config)

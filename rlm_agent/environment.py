@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_key", "rlm_key_file", "rlm_model"]
+__all__ = ["crash_point", "debug", "known_keys", "no_color", "rlm_home", "rlm_key", "rlm_key_file", "rlm_model"]
 
 _KEYS = (
     "OPENAI_API_KEY",
@@ -51,6 +51,11 @@ def no_color() -> bool:
 def debug() -> bool:
     """Whether the command line shows tracebacks: `$RLM_DEBUG` set and neither empty nor 0."""
     return os.environ.get("RLM_DEBUG", "") not in ("", "0")
+
+
+def crash_point() -> str | None:
+    """Where a test lets the process kill itself, see `crash_points.py`: `$RLM_CRASH_POINT`."""
+    return os.environ.get("RLM_CRASH_POINT") or None
 
 
 def known_keys() -> dict[str, bool]:

@@ -14,6 +14,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from rlm_agent import keys
 from rlm_agent.activity import Activity, place_of
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import ConfigError
 from rlm_agent.messages import conversation, last_human, spoken
 from rlm_agent.models import text_of
@@ -91,6 +92,7 @@ async def reopen(
         await runs.set_question(run.id, question.number, activity.fence, status="open")
         question = replace(question, status="open", stopped_by=None, result=None)
     await activity.attach(run, question)
+    reach("resume.reopened")
     return await enter(activity, Step(phase="generate"), messages)
 
 

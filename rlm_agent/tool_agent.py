@@ -153,6 +153,8 @@ async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseM
     context = get_runtime().context
     given: Any = {"messages": call.messages()}
     config["recursion_limit"] = 10 * call.max_turns + 20
+    # It keeps no checkpoints: the host's durability "sync" would have it wait for one that never comes.
+    config["configurable"] = {"__pregel_durability": "async"}
     token = _current.set(steps)
     try:
         out = await agent.ainvoke(given, config, context=context)

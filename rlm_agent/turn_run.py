@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_agent import keys
 from rlm_agent.budget import Account
 from rlm_agent.cell_requests import CellRequests
+from rlm_agent.crash_points import reach
 from rlm_agent.observation import Outcome, observe, whole_output
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Session
 from rlm_agent.replies import parsed
@@ -176,6 +177,7 @@ class TurnRun:
         async with snapshot_after(home, activity.run.thread, activity.chain) as saved:
             self._session = session = await activity.spec.kernel.session()
             self._lost.extend(await session.start(bindings, saved))
+        reach("resume.restored")
         return session
 
     async def _history_entry(self, turn: TurnRecord) -> dict[str, Any]:
@@ -191,8 +193,11 @@ class TurnRun:
         missing = await self._requests.missing()
         if missing:
             blobs = self.activity.home.blobs
-            return Waiting(tuple([await blobs.put(pack(chunk)) for chunk in chunks(missing)]))
+            stored = tuple([await blobs.put(pack(chunk)) for chunk in chunks(missing)])
+            reach("batch.stored")
+            return Waiting(stored)
         replies = await self._requests.replies()
+        reach("batch.answered")
         session = self._session
         assert session is not None
         return await session.answer(replies)
@@ -225,6 +230,7 @@ class TurnRun:
         await self.close()
         session, block = await self._restore(), self._block
         for self._block in range(block):
+            reach("resume.replaying")
             self._begin_cell(again=True)
             event = await session.execute(self.code.blocks[self._block], unready=self._unready)
             while isinstance(event, CellPaused):
@@ -266,7 +272,9 @@ class TurnRun:
             before = await home.read(home.signatures.snapshot_of, head) if head is not None else None
             return Kept(before, head.variables if head else (), (), {})
         began = time.monotonic()
+        reach("snapshot.before")
         taken = await session.snapshot()
+        reach("snapshot.taken")
         key = await snapshots.save(self.activity.home, taken)
         waited = round((time.monotonic() - began) * 1000, 1)
         return Kept(key, taken.variables, taken.lost, {"snapshot_ms": waited, "snapshot_bytes": taken.size})

@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.answers import answer_content, answer_text
+from rlm_agent.crash_points import reach
 from rlm_agent.state import Step
 
 __all__ = ["finish"]
@@ -55,6 +56,7 @@ async def _conclude(activity: Activity, stopped_by: str) -> dict[str, Any]:
     }
     if (line := _how_to_go_on(activity, stopped_by)) is not None:
         result["rlm"]["raise"] = line  # type: ignore[index]
+    reach("result.before")
     await activity.home.runs.set_question(
         activity.run.id,
         activity.question.number,
@@ -64,6 +66,7 @@ async def _conclude(activity: Activity, stopped_by: str) -> dict[str, Any]:
         result=result,
         active_seconds=activity.account.seconds,
     )
+    reach("result.written")
     return result
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgpack
 
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import ConfigError, HomeError
 from rlm_agent.repl.kernel import ContextSource
 from rlm_agent.store.caps import Caps
@@ -209,12 +210,14 @@ class Corpora:
         sync_directory(directory)
         if target.exists() and not self.holds(digest):
             target.rename(self._database.tmp / uuid.uuid4().hex)
+        reach("corpus.drafted")
         try:
             directory.rename(target)
         except OSError:
             if not self.holds(digest):  # otherwise another process was first, with the same content
                 raise
         sync_directory(target.parent)
+        reach("corpus.installed")
 
 
 def _value_bytes(value: Any) -> bytes:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError, StateVersionError
 from rlm_agent.store.failures import explained
 
@@ -57,7 +58,9 @@ def publish(data: bytes | memoryview, target: Path, tmp: Path) -> None:
     try:
         with private_file(draft) as descriptor, open(descriptor, "wb", closefd=False) as file:
             file.write(data)
+        reach("file.drafted")
         os.replace(draft, target)
+        reach("file.renamed")
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(target.parent)

@@ -12,6 +12,7 @@ from itertools import islice
 from sqlite3 import Connection
 from typing import Any, Literal
 
+from rlm_agent.crash_points import reach
 from rlm_agent.store.blobs import LARGE, Blobs
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
@@ -77,7 +78,10 @@ class Ledger:
         """
         body = pack(step.body)
         reference = await self._blobs.put(body) if len(body) > LARGE else None
-        return await self._database.commit(self._op(step, body, reference), fence=fence)
+        reach(f"{step.kind}.before")
+        stored = await self._database.commit(self._op(step, body, reference), fence=fence)
+        reach(f"{step.kind}.written")
+        return stored
 
     def record_nowait(self, step: StepRecord, fence: Fence | None = None) -> Future[StepRecord]:
         """Like `record`, for callers that wait later, or in a thread."""

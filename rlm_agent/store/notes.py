@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from sqlite3 import Connection
 
+from rlm_agent.crash_points import reach
 from rlm_agent.store.database import Database
 from rlm_agent.store.reach import REACH
 from rlm_agent.store.writer import Op
@@ -58,7 +59,10 @@ class Notes:
             id: int = connection.execute(query, (run, message_id)).fetchone()[0]
             return id
 
-        return await self._database.commit(op)
+        reach("note.before")
+        id = await self._database.commit(op)
+        reach("note.written")
+        return id
 
     def list(self, run: str) -> _NoteList:
         """All notes of a run, the first one first."""

@@ -9,6 +9,7 @@ import time
 from sqlite3 import Connection
 from typing import Any
 
+from rlm_agent import crash_points
 from rlm_agent.errors import HomeError
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
@@ -103,11 +104,16 @@ class Runs:
 
     async def create(self, run: RunRecord, question: QuestionRecord, fence: Fence | None = None) -> None:
         """Records a new run with its first question."""
-        await self._database.commit(self.create_op(run, question), fence=fence)
+        await self._ask(self.create_op(run, question), fence)
 
     async def add_question(self, question: QuestionRecord, fence: Fence | None = None) -> None:
         """Records a further question of a run."""
-        await self._database.commit(self.add_question_op(question), fence=fence)
+        await self._ask(self.add_question_op(question), fence)
+
+    async def _ask(self, op: Op[None], fence: Fence | None) -> None:
+        crash_points.reach("question.before")
+        await self._database.commit(op, fence=fence)
+        crash_points.reach("question.written")
 
     async def stand(self, run: str, question: int | None, head: str | None, fence: Fence | None = None) -> None:
         """Makes a run stand at an older turn of its own, and at a question; None leaves the question as it is."""

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError, SnapshotCorrupt, StateVersionError
 from rlm_agent.repl.kernel import Snapshot, SnapshotSource
 from rlm_agent.repl.manifest import Manifest, ManifestError
@@ -33,8 +34,16 @@ async def save(home: Home, snapshot: Snapshot) -> str:
             "while the run went on? Resume the run: it goes on from the turn before."
         )
     # Small ones share one commit, large ones the home's threads.
-    await asyncio.gather(*map(home.blobs.put, snapshot.new.values()))
-    return await home.blobs.put(snapshot.manifest)
+    await asyncio.gather(*(_put_leaf(home, leaf) for leaf in snapshot.new.values()))
+    reach("snapshot.leaves")
+    key = await home.blobs.put(snapshot.manifest)
+    reach("snapshot.written")
+    return key
+
+
+async def _put_leaf(home: Home, leaf: bytes) -> None:
+    await home.blobs.put(leaf)
+    reach("snapshot.leaf")
 
 
 def source(home: Home, key: str) -> SnapshotSource:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
 
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError
 from rlm_agent.store.database import Database
 from rlm_agent.store.fence import Fence
@@ -85,7 +86,10 @@ class Turns:
         if whole.snapshot is not None:
             key = await self._database.read(self._signatures.signer.key)
             sign = sign_op(key, whole.id, whole.snapshot)
-        return await self._database.commit(_add_op(whole, sign, also), fence=fence)
+        reach("turn.before")
+        stored = await self._database.commit(_add_op(whole, sign, also), fence=fence)
+        reach("turn.written")
+        return stored
 
     def _select(self, where: str, *values: object) -> _TurnList:
         with self._database.reading() as connection:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError
 from rlm_agent.store.failures import explain
 from rlm_agent.store.fence import Fence, check_fence
@@ -99,7 +100,9 @@ class Writer:
     def _transact(self, jobs: list[_Job]) -> list[Callable[[], None]]:
         self._connection.execute("BEGIN IMMEDIATE")
         outcomes = [self._run(job) for job in jobs]
+        reach("commit.before")
         self._connection.execute("COMMIT")
+        reach("commit.after")
         self.commits += 1
         return outcomes
 
