@@ -6,7 +6,7 @@ Invariant: an `Activity` is only a cache over the home. It owns nothing that a k
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
@@ -26,11 +26,14 @@ from rlm_agent.store.notes import Note
 from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnRecord
 
 if TYPE_CHECKING:
+    from rlm_agent.turn_end import PendingTurn
     from rlm_agent.turn_run import TurnRun
 
 __all__ = ["Activities", "Activity", "place_of"]
 
 LEASE_WAIT = 20.0
+# How long an entry that ends waits for a snapshot that is being written.
+SETTLE_SECONDS = 10.0
 
 
 class Activity:
@@ -44,6 +47,7 @@ class Activity:
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
         tool_agents: compiled sub-agents, by model and tools.
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
+        pending: the turn at the chain's end, where its snapshot is still being written.
         resume: the caller gave no input: the thread's unfinished question is meant.
     """
 
@@ -57,6 +61,7 @@ class Activity:
         self.extensions: list[Extension] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.turn: TurnRun | None = None
+        self.pending: PendingTurn | None = None
         self.tool_agents: dict[Any, Any] = {}
         self.account = Account(spec.budget)
         self.resume = False
@@ -150,11 +155,25 @@ class Activity:
 
     async def load_chain(self, head: str | None) -> None:
         """Reads the turns up to `head`, those of the runs that this one was forked from included."""
-        if self.chain and self.chain[-1].id == head:
+        whole = self.chain[:-1] if self.pending is not None else self.chain
+        if self.chain and (whole[-1].id if whole else None) == head:
             return
         await self.stand(head)
+        self.pending = None
         self.chain = [] if head is None else await self.home.read(self.home.turns.chain, head)
         await self._load_complaints()
+
+    def pend(self, pending: "PendingTurn") -> None:
+        """Takes in a turn that is whole but for its snapshot: the chain goes on from it."""
+        self.pending = pending
+        self.chain.append(pending.record)
+
+    async def settle(self) -> None:
+        """Records the turn that was pending, once its snapshot is written."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            self.chain.pop()
+            self.chain.append(await pending.settle())
 
     async def _load_complaints(self) -> None:
         asked = {keys.check_key(turn.lineage): turn.lineage for turn in self.chain if turn.answer.get("ready")}
@@ -197,6 +216,14 @@ class Activity:
 
     async def close(self) -> None:
         """Ends the worker, writes the time worked, gives the lease back. The run can be entered again."""
+        try:
+            with suppress(RLMError, TimeoutError):  # what is not whole by then is run again, against the record
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await self.settle()
+        finally:
+            await self._end_session()
+
+    async def _end_session(self) -> None:
         try:
             if self.turn is not None:
                 await self.turn.close()

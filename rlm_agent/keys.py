@@ -18,6 +18,7 @@ __all__ = [
     "inner_key",
     "lineage",
     "notes_key",
+    "pending_key",
     "place",
     "question_digest",
     "refusal_key",
@@ -75,6 +76,11 @@ def notes_key(before: str, turn: int, run: str) -> str:
 def question_digest(content: Any, context_digest: str) -> str:
     """What makes two inputs equal: the last human message's content and the context, no message ids."""
     return digest("question", content, context_digest)
+
+
+def pending_key(turn: str, run: str) -> str:
+    """The key of what the root reads of a turn whose snapshot is still being written, by the turn's lineage."""
+    return digest("pending", turn, run)
 
 
 def place(thread: str, path: str, name: str) -> str:

@@ -45,10 +45,15 @@ def whole_output(outcome: Outcome) -> str:
     return "\n".join(part.rstrip("\n") for part in parts)
 
 
-def observe(outcome: Outcome, output_chars: int, left: str) -> str:
-    """The turn as the root reads it, its output cut in the middle to `output_chars` characters."""
+def observe(outcome: Outcome, output_chars: int, left: str, late: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The turn as the root reads it, its output cut in the middle to `output_chars` characters.
+
+    Args:
+        late: variables lost a turn earlier, of which the root has not heard yet.
+    """
     text = whole_output(outcome) or "(no output)"
     lines = [cut_middle(text, output_chars, WHERE), "", _summary(outcome)]
+    lines += [f"Variable {v['name']!r} ({v['type']}) was lost a turn ago: {v['why']}" for v in late]
     lines += [f"Variable {v['name']!r} ({v['type']}) is lost: {v['why']}" for v in outcome.lost]
     if len(outcome.cells) < outcome.blocks:
         lines.append(f"Block {len(outcome.cells)} of {outcome.blocks} failed; the blocks after it did not run.")

@@ -1,34 +1,29 @@
 """One turn while it runs: its cells in a session, their requests answered from the ledger or sent out.
 
 Invariant: everything here can be thrown away at any moment. A turn that is run again from the snapshot before it asks
-for the same things under the same keys, and gets what is recorded. The record of the turn is written last.
+for the same things under the same keys, and gets what is recorded. The record of the turn is `turn_end.py`'s.
 """
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
-from rlm_agent.budget import Account
 from rlm_agent.cell_requests import CellRequests
 from rlm_agent.crash_points import reach
-from rlm_agent.observation import Outcome, observe, whole_output
+from rlm_agent.observation import whole_output
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, CellPaused, Session
 from rlm_agent.replies import parsed
 from rlm_agent.restoring import snapshot_after
-from rlm_agent.store import snapshots
 from rlm_agent.store.plain import pack
 from rlm_agent.store.records import BatchRecord, CellRecord, StepRecord, TurnRecord
-from rlm_agent.store.turns import turn_id
 from rlm_agent.sub_calls import chunks
+from rlm_agent.turn_end import Kept, PendingTurn, TurnEnd
 
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
 
-__all__ = ["Kept", "Replayed", "TurnRun", "Waiting"]
-
-INLINE = 4096
+__all__ = ["Replayed", "TurnRun", "Waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +31,6 @@ class Waiting:
     """The cell waits for sub-agents: blob keys of the chunks to send."""
 
     chunks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The namespace after the turn, as its record names it; see there."""
-
-    snapshot: str | None
-    variables: Sequence[Mapping[str, Any]]
-    lost: Sequence[Mapping[str, Any]]
-    costs: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,13 @@ class Replayed:
 
 
 class TurnRun:
-    """Runs the blocks of one reply."""
+    """Runs the blocks of one reply.
+
+    Attributes:
+        head: the turn before, or None.
+        session: the worker, None before it is needed.
+        cells, outputs, batches, lost, answer: what came of the blocks so far.
+    """
 
     def __init__(self, activity: "Activity", number: int, before: str, reply: StepRecord) -> None:
         self.activity = activity
@@ -73,17 +64,17 @@ class TurnRun:
         self.code = parsed(reply)
         self.false_starts: tuple[tuple[str, str], ...] = ()
         self.head = activity.chain[-1] if activity.chain else None
-        self._session: Session | None = None
+        self.session: Session | None = None
         self._reply_digest = keys.digest(self.reply)
         self._begin()
 
     def _begin(self) -> None:
         self._block = 0
-        self._cells: list[CellRecord] = []
-        self._outputs: list[str] = []
-        self._batches: list[BatchRecord] = []
-        self._lost: list[Mapping[str, Any]] = []
-        self._answer: Mapping[str, Any] | None = None
+        self.cells: list[CellRecord] = []
+        self.outputs: list[str] = []
+        self.batches: list[BatchRecord] = []
+        self.lost: list[Mapping[str, Any]] = []
+        self.answer: Mapping[str, Any] | None = None
         self._begin_cell()
 
     @property
@@ -94,8 +85,8 @@ class TurnRun:
     def _lineage_of(self, block: int) -> str:
         return keys.lineage(self.before, self._reply_digest, block)
 
-    async def advance(self) -> Waiting | TurnRecord:
-        """Goes on until sub-agents are needed or the turn is recorded."""
+    async def advance(self) -> Waiting | TurnRecord | PendingTurn:
+        """Goes on until sub-agents are needed, or the turn is recorded or pending."""
         event = await self._answered() if self._requests.waiting else None
         while not isinstance(event, Waiting):
             if isinstance(event, CellPaused):
@@ -103,7 +94,7 @@ class TurnRun:
                 event = await self._answered()
             elif isinstance(event, CellDone):
                 if await self._ended(event):
-                    return await self._record()
+                    return await TurnEnd(self).record()
                 event = None
             else:
                 event = await self._execute()
@@ -117,33 +108,34 @@ class TurnRun:
         while True:
             event = await self._execute(again=True)
             while isinstance(event, CellPaused):
-                assert self._session is not None
-                event = await self._replayed(self._session, event)
+                assert self.session is not None
+                event = await self._replayed(self.session, event)
                 if self._requests.unrecorded:
                     return Replayed("", tuple(self._requests.unrecorded))
             assert isinstance(event, CellDone)
             if await self._ended(event):
                 break
-        kept = await self._snapshot()
-        return Replayed(whole_output(self._outcome(kept)), (), kept)
+        end = TurnEnd(self)
+        kept = await end.save()
+        return Replayed(whole_output(end.outcome(kept.lost)), (), kept)
 
     async def close(self) -> None:
         """Ends the session."""
-        session, self._session = self._session, None
+        session, self.session = self.session, None
         if session is not None:
             await session.close()
 
     def hand_over(self) -> Session | None:
         """Gives the live session to the next turn."""
-        session, self._session = self._session, None
+        session, self.session = self.session, None
         return session
 
     def take_over(self, session: Session | None) -> None:
         """Goes on in the session of the turn before."""
-        self._session = session
+        self.session = session
 
     async def _execute(self, *, again: bool = False) -> CellEvent:
-        session, warm = self._session, self._session is not None and self._session.alive
+        session, warm = self.session, self.session is not None and self.session.alive
         if session is None or not warm:
             session = await self._rebuilt()
         self._begin_cell(again=again)
@@ -175,8 +167,8 @@ class TurnRun:
             fresh_answer=self.head is None or self.head.question != question.number,
         )
         async with snapshot_after(home, activity.run.thread, activity.chain) as saved:
-            self._session = session = await activity.spec.kernel.session()
-            self._lost.extend(await session.start(bindings, saved))
+            self.session = session = await activity.spec.kernel.session()
+            self.lost.extend(await session.start(bindings, saved))
         reach("resume.restored")
         return session
 
@@ -198,13 +190,13 @@ class TurnRun:
             return Waiting(stored)
         replies = await self._requests.replies()
         reach("batch.answered")
-        session = self._session
+        session = self.session
         assert session is not None
         return await session.answer(replies)
 
     def _begin_cell(self, *, again: bool = False) -> None:
         """The cell's requests are numbered from the start; those of a cell that runs again are told already."""
-        batches = [] if again else self._batches
+        batches = [] if again else self.batches
         cell = self._lineage_of(self._block)
         self._requests = CellRequests(self.activity, self.number, cell, batches, again=again)
 
@@ -214,14 +206,14 @@ class TurnRun:
         """Takes in a cell's end. Returns True when the turn is over."""
         activity = self.activity
         code = self.code.blocks[self._block]
-        self._cells.append(CellRecord(code, done.error, round(done.seconds, 3)))
-        self._outputs.append(done.output)
+        self.cells.append(CellRecord(code, done.error, round(done.seconds, 3)))
+        self.outputs.append(done.output)
         activity.emit("cell.output", text=done.output[: activity.spec.limits.output_chars], error=done.error)
         activity.emit("cell.finished", seconds=done.seconds, ok=done.error is None)
         if done.error_kind in ("killed", "died"):
             await self._rebuilt()
         elif done.answer is not None:
-            self._answer = done.answer
+            self.answer = done.answer
         self._block += 1
         return done.error is not None or self._block == len(self.code.blocks)
 
@@ -241,93 +233,3 @@ class TurnRun:
     async def _replayed(self, session: Session, event: CellPaused) -> CellEvent:
         await self._requests.plan(event)
         return await session.answer(await self._requests.replies())
-
-    async def _record(self) -> TurnRecord:
-        """Saves the namespace, then the turn that names it, in that order."""
-        activity = self.activity
-        kept = await self._snapshot()
-        outcome = self._outcome(kept)
-        record = await self._turn_record(outcome, kept, activity.account)
-        stored = await activity.home.turns.add(record, activity.fence)
-        if outcome.lost:
-            activity.emit("variables.lost", variables=list(outcome.lost))
-        answer = outcome.answer
-        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(answer.get("content", "")))
-        return stored
-
-    def _outcome(self, kept: Kept) -> Outcome:
-        lost = list({loss["name"]: loss for loss in [*self._lost, *kept.lost]}.values())
-        answer = dict(self._answer or self._previous_answer())
-        if self._cells[-1].error is not None:
-            answer["ready"] = False
-        return Outcome(
-            self.number, self._cells, self._outputs, len(self.code.blocks), self._batches, answer, lost, self.code.cut
-        )
-
-    async def _snapshot(self) -> Kept:
-        """Saves the namespace; where the worker is gone it is that of before the turn."""
-        session, head = self._session, self.head
-        if session is None or not session.alive:
-            home = self.activity.home
-            before = await home.read(home.signatures.snapshot_of, head) if head is not None else None
-            return Kept(before, head.variables if head else (), (), {})
-        began = time.monotonic()
-        reach("snapshot.before")
-        taken = await session.snapshot()
-        reach("snapshot.taken")
-        key = await snapshots.save(self.activity.home, taken)
-        waited = round((time.monotonic() - began) * 1000, 1)
-        return Kept(key, taken.variables, taken.lost, {"snapshot_ms": waited, "snapshot_bytes": taken.size})
-
-    def _previous_answer(self) -> Mapping[str, Any]:
-        if self.head is not None and self.head.question == self.activity.question.number:
-            return self.head.answer
-        return {"content": "", "ready": False}
-
-    async def _turn_record(self, outcome: Outcome, kept: Kept, account: Account) -> TurnRecord:
-        activity, head = self.activity, self.head
-        blobs = activity.home.blobs
-        output = whole_output(outcome)
-        large = len(output) > INLINE
-        output_ref = await blobs.put(output.encode("utf-8", "replace")) if large else None
-        record = TurnRecord(
-            id="",
-            run=activity.run.id,
-            number=self.number,
-            question=activity.question.number,
-            parent=head.id if head else None,
-            lineage_before=self.before,
-            lineage=self.lineage,
-            reply_key=self.reply_key,
-            reply=self.reply[: 256 * 1024],
-            reasoning=self.code.reasoning,
-            code="\n\n".join(self.code.blocks),
-            cells=tuple(outcome.cells),
-            output="" if large else output,
-            output_ref=output_ref,
-            shown=observe(outcome, activity.spec.limits.output_chars, account.left_line(activity.turns_used + 1)),
-            error=outcome.error,
-            seconds=round(outcome.seconds, 3),
-            batches=tuple(outcome.batches),
-            false_starts=self.false_starts,
-            answer=await self._stored_answer(outcome.answer),
-            snapshot=kept.snapshot,
-            variables=tuple(dict(v) for v in kept.variables),
-            lost=tuple(dict(v) for v in outcome.lost),
-            costs=kept.costs,
-            at=time.time(),
-        )
-        return replace(record, id=turn_id(record.plain()))
-
-    async def _stored_answer(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer as the record holds it: large content as a reference to a blob."""
-        if "ref" in answer:
-            return dict(answer)
-        packed = pack(answer["content"])
-        if len(packed) <= INLINE:
-            return {"content": answer["content"], "ready": bool(answer["ready"])}
-        return {"ref": await self.activity.home.blobs.put(packed), "ready": bool(answer["ready"])}
-
-
-def _preview(content: Any) -> str:
-    return (content if isinstance(content, str) else repr(content))[:500]

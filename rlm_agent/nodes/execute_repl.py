@@ -14,6 +14,7 @@ from rlm_agent.nodes.generate_code import SPARE_STEPS
 from rlm_agent.replies import reminder_for
 from rlm_agent.state import Step
 from rlm_agent.store.records import StepRecord, TurnRecord
+from rlm_agent.turn_end import PendingTurn
 from rlm_agent.turn_run import TurnRun, Waiting
 
 __all__ = ["WAVE", "execute_repl"]
@@ -26,6 +27,7 @@ async def execute_repl(activity: Activity, state: Mapping[str, Any], config: Run
     await activity.attach_state(state)
     step: Step = state["rlm_step"]
     await activity.load_chain(state.get("rlm_head"))
+    await activity.settle()
     if (done := await _recorded(activity, step)) is not None:
         await activity.stand(done.id)
         return _after(activity, done)
@@ -33,13 +35,17 @@ async def execute_repl(activity: Activity, state: Mapping[str, Any], config: Run
     outcome = await running.advance()
     if isinstance(outcome, TurnRecord):
         return _after(activity, outcome)
+    before = running.head.id if running.head is not None else None
+    if isinstance(outcome, PendingTurn):
+        activity.pend(outcome)
+        return {"rlm_head": before, "rlm_step": Step(phase="generate", chunks=[])}
     if state.get("rlm_remaining", 10**9) < SPARE_STEPS + 2:
-        return {"rlm_step": Step(phase="finish", stopped_by="recursion_limit")}
-    return _send(step, outcome)
+        return {"rlm_head": before, "rlm_step": Step(phase="finish", stopped_by="recursion_limit")}
+    return {"rlm_head": before, "rlm_step": _send(step, outcome)}
 
 
 def _send(step: Step, waiting: Waiting) -> dict[str, Any]:
-    return {"rlm_step": {**step, "chunks": list(waiting.chunks[:WAVE])}}
+    return {**step, "chunks": list(waiting.chunks[:WAVE])}
 
 
 async def _recorded(activity: Activity, step: Step) -> TurnRecord | None:

@@ -32,9 +32,11 @@ async def finish(activity: Activity, state: Mapping[str, Any], config: RunnableC
         result = question.result
     else:
         await activity.load_chain(state.get("rlm_head"))
+        await activity.settle()
         result = await _conclude(activity, step["stopped_by"])
     activity.emit("run.finished", stopped_by=result["rlm"]["stopped_by"], ready=result["rlm"]["ready"])
-    return _output(activity, result)
+    head = {"rlm_head": activity.chain[-1].id} if activity.chain else {}
+    return {**head, **_output(activity, result)}
 
 
 async def _conclude(activity: Activity, stopped_by: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ __all__ = [
 RECORD_VERSION = 1
 
 QuestionStatus = Literal["open", "stopped", "answered"]
-StepKind = Literal["root", "model", "tool", "slot", "function", "refusal", "check", "notes", "human"]
+StepKind = Literal["root", "model", "tool", "slot", "function", "refusal", "check", "notes", "human", "pending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ class TurnRecord:
         snapshot: blob key of the namespace after the turn.
         variables: [{"name", "type", "size_bytes", "shape", "preview", "lost"}, ...].
         lost: [{"name", "type", "why"}, ...] that the snapshot could not hold.
-        costs: {"snapshot_ms", "snapshot_bytes"}.
+        costs: {"snapshot_ms"}: how long the snapshot was waited for; "snapshot_bytes" written for it; "pending" where
+            the next reply was asked for meanwhile, so that the root hears of `lost` a turn later.
     """
 
     id: str
@@ -184,7 +185,8 @@ class StepRecord:
     Attributes:
         key: content of the step, see `keys.py`; the first record of a key stands.
         kind: "root" reply, "model" reply inside a sub-agent, "tool" result, "slot" (a sub-call's final result),
-            "function" result, "refusal" of a batch, "check" complaint, "notes" read by a turn, "human" answer.
+            "function" result, "refusal" of a batch, "check" complaint, "notes" read by a turn, "human" answer,
+            "pending" output of a turn whose snapshot was still being written.
         role: "root", "sub" or "": whose account the tokens are on. A slot assembled from recorded inner steps has "".
         body: plain JSON; large ones are kept as a blob by the ledger itself.
         usd: None where the price is unknown.
