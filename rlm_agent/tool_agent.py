@@ -14,12 +14,13 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphDrained
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 
 from rlm_agent import keys
 from rlm_agent.budget import ModelUse
+from rlm_agent.draining import check_drain
 from rlm_agent.errors import RLMError, ToolError
 from rlm_agent.messages import dump, load
 from rlm_agent.model_loops import on_this_loop
@@ -98,6 +99,7 @@ async def _ask_model(
     if steps.turns >= call.max_turns:
         request = request.override(tools=[], messages=[*request.messages, HumanMessage(render("last_turn"))])
     async with call.activity.slots:
+        check_drain()
         if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
             raise ToolError(f"not sent: the budget's {bound} is used up")
         started = time.monotonic()
@@ -116,6 +118,8 @@ async def _run_tool(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> T
     call = request.tool_call
     try:
         result = await handler(request)
+    except GraphDrained:
+        raise  # a tool that runs a graph of its own was stopped in its middle
     except GraphBubbleUp as error:
         raise ToolError(
             f"the tool {call['name']!r} called interrupt(), which a sub-agent cannot pass on; "
