@@ -24,6 +24,7 @@ _STEPS = {
     "refusal": "the refusal of a batch",
     "check": "what the checks said of an answer",
     "notes": "which notes a turn reads",
+    "started": "that a call that acts once begins",
 }
 
 POINTS = {

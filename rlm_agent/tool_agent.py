@@ -21,6 +21,7 @@ from langgraph.types import Command
 from rlm_agent import keys
 from rlm_agent.budget import ModelUse
 from rlm_agent.draining import check_drain
+from rlm_agent.effects import acts_once, begin
 from rlm_agent.errors import RLMError, ToolError
 from rlm_agent.messages import dump, load
 from rlm_agent.model_loops import on_this_loop
@@ -87,7 +88,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any]):
         key = steps.key("tool", {"name": call["name"], "args": call["args"], "id": call["id"]})
         if (known := await steps.recall(key)) is not None:
             return load(known.body["message"])  # type: ignore[no-any-return]
-        message = await _run_tool(request, handler)
+        message = await _tool_result(steps, key, request, handler)
         await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
         return message
 
@@ -112,6 +113,14 @@ async def _ask_model(
         step = call.step("model", {"message": dump(reply)}, key)
         await steps.record(call.paid(step, reply, time.monotonic() - started))
     return ModelResponse(result=[reply])
+
+
+async def _tool_result(steps: _Steps, key: str, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
+    """Runs the tool, unless it acts once and was begun before."""
+    activity, name = steps.call.activity, request.tool_call["name"]
+    if acts_once(request.tool) and (why := await begin(activity, key, steps.call.turn, name)) is not None:
+        return _tool_error(request.tool_call, why)
+    return await _run_tool(request, handler)
 
 
 async def _run_tool(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
