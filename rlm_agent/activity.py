@@ -209,10 +209,10 @@ class Activity:
         finally:
             self._working.discard(task)
 
-    def cancel(self) -> None:
-        """Cancels the nodes at work, from any thread."""
+    def cancel(self, after: float) -> None:
+        """Cancels the nodes at work, from any thread, unless they end within `after` seconds."""
         for task in list(self._working):
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            task.get_loop().call_soon_threadsafe(_cancel_later, task, after)
 
     async def close(self) -> None:
         """Ends the worker, writes the time worked, gives the lease back. The run can be entered again."""
@@ -244,6 +244,10 @@ class Activity:
         finally:
             reach("lease.leaving")
             await lease.release()
+
+
+def _cancel_later(task: asyncio.Task[Any], after: float) -> None:
+    task.get_loop().call_later(after, task.cancel)
 
 
 def place_of(run: RunRecord) -> str:

@@ -87,7 +87,7 @@ def create_rlm_agent(
         models: more sub-agent models, that a slot may choose by name.
         system_prompt: guidance added to the built-in prompt.
         tips: not in this version.
-        repl_functions: host functions, bound in the REPL by their `__name__`. Their arguments come from the model.
+        repl_functions: host functions or tools, bound in the REPL by name. Their arguments come from the model.
         sub_middleware: LangChain middleware of sub-agents that have tools.
         response_format: pydantic model, TypedDict or JSON schema that `answer["content"]` must match.
         check: called with the content when `ready` is set; returns None or a complaint that the root reads.

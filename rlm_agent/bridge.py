@@ -16,10 +16,13 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from rlm_agent.errors import ConfigError
 
-__all__ = ["both_forms", "run_sync", "sync_only_executor"]
+__all__ = ["PATIENCE", "both_forms", "run_sync", "sync_only_executor"]
 
 T = TypeVar("T")
 AsyncNode = Callable[[Any, RunnableConfig], Coroutine[Any, Any, Any]]
+
+PATIENCE = 2.0
+"""Seconds that a coroutine has after Ctrl-C to come to its end, before it is cancelled."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -45,8 +48,8 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     loop.call_soon_threadsafe(_start, work, context, waiting, context=context)
     try:
         return waiting.result()
-    except BaseException:
-        _settle(loop, waiting)
+    except BaseException as error:
+        _settle(loop, waiting, PATIENCE if isinstance(error, KeyboardInterrupt) else 0.0)
         raise
 
 
@@ -91,8 +94,8 @@ def _hand_over(task: "asyncio.Task[T]", waiting: "Future[T]") -> None:
         waiting.set_result(task.result())
 
 
-def _settle(loop: asyncio.AbstractEventLoop, waiting: "Future[Any]") -> None:
-    """After a broken wait: cancel the coroutine and wait until it has ended."""
+def _settle(loop: asyncio.AbstractEventLoop, waiting: "Future[Any]", patience: float) -> None:
+    """After a broken wait: cancel the coroutine once `patience` seconds are over, and wait until it has ended."""
     ended = threading.Event()
 
     def cancel() -> None:
@@ -101,7 +104,7 @@ def _settle(loop: asyncio.AbstractEventLoop, waiting: "Future[Any]") -> None:
             ended.set()
             return
         task.add_done_callback(lambda _: ended.set())
-        task.cancel()
+        loop.call_later(patience, task.cancel)
 
     if not waiting.done():
         loop.call_soon_threadsafe(cancel)

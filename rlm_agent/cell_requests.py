@@ -6,12 +6,13 @@ outcome it is handed was recorded before.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
-from rlm_agent.functions import call_function
+from rlm_agent.effects import acts_once, begin
+from rlm_agent.functions import call_function, wrong_arguments
 from rlm_agent.repl.kernel import CellPaused, Request
 from rlm_agent.store.records import BatchRecord, StepRecord
 from rlm_agent.sub_calls import PlannedCall, failed_slot, plan
@@ -170,8 +171,17 @@ class CellRequests:
         function = self._activity.spec.repl_functions.get(request.name)
         if function is None:
             return {"ok": False, "error": f"NameError: no host function is named {request.name!r}"}
-        result = await call_function(function, request.args, request.kwargs)
+        result = await self._result(key, function, request)
         return (await self._activity.record(self._step(key, "function", result))).body
+
+    async def _result(self, key: str, function: Callable[..., Any], request: Request) -> dict[str, Any]:
+        """Calls the function, unless it does not take these arguments, or acts once and was begun before."""
+        error = wrong_arguments(function, request.args, request.kwargs)
+        if error is None and acts_once(function):
+            error = await begin(self._activity, key, self._turn, request.name)
+        if error is not None:
+            return {"ok": False, "error": error}
+        return await call_function(function, request.args, request.kwargs)
 
     def _count_batches(self, wave: _Wave, replies: Mapping[int, Any]) -> None:
         seconds = round(time.monotonic() - wave.started, 3)

@@ -14,11 +14,12 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from rlm_agent.activity import Activities, Activity
 from rlm_agent.admission import check_secrets, read_input
-from rlm_agent.bridge import run_sync
+from rlm_agent.bridge import PATIENCE, run_sync
 from rlm_agent.entry import ENTRY_KEY, Entry, read_entry
 from rlm_agent.errors import ConfigError
 from rlm_agent.settings import Budget
@@ -48,8 +49,10 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         activity, given = run_sync(lambda: self._open(entry, input))
         config = self._entry_config(config, entry, activity.account.budget)
         kwargs = self._visible(entry, kwargs)
+        if not entry.embedded:
+            kwargs["control"] = kwargs.get("control") or RunControl()
         try:
-            with _cancelled_by_ctrl_c(activity):
+            with _stopped_by_ctrl_c(activity, kwargs.get("control")):
                 yield from super().stream(given, config, **kwargs)
         finally:
             self.activities.remove(entry.id)
@@ -134,9 +137,10 @@ def step_limit(budget: Budget) -> int:
 
 
 @contextmanager
-def _cancelled_by_ctrl_c(activity: Activity) -> Iterator[None]:
-    """Lets Ctrl-C reach work that LangGraph waits for in threads of its own: it is cancelled before the wait for it.
+def _stopped_by_ctrl_c(activity: Activity, control: RunControl | None) -> Iterator[None]:
+    """Lets Ctrl-C reach work that LangGraph waits for in threads of its own.
 
+    No call is begun any more; those on their way have a moment to be answered and recorded, then they are cancelled.
     Only where Python's own handler is in place, in the main thread; a host's handler is left alone.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -148,7 +152,9 @@ def _cancelled_by_ctrl_c(activity: Activity) -> Iterator[None]:
         return
 
     def handler(number: int, frame: FrameType | None) -> None:
-        activity.cancel()
+        if control is not None:
+            control.request_drain("interrupted")
+        activity.cancel(after=PATIENCE)
         signal.default_int_handler(number, frame)
 
     signal.signal(signal.SIGINT, handler)

@@ -24,6 +24,7 @@ __all__ = [
     "refusal_key",
     "root_key",
     "seed",
+    "started_key",
 ]
 
 
@@ -61,6 +62,11 @@ def refusal_key(cell: str, calls: Sequence[str], k: int, salt: str) -> str:
 def inner_key(call: str, kind: str, step_input: Any, k: int) -> str:
     """The key of a model reply or tool result inside a sub-agent."""
     return digest(kind, call, step_input, k)
+
+
+def started_key(outcome: str) -> str:
+    """The key under which the start of a call that acts once is recorded, by the key of its outcome."""
+    return digest("started", outcome)
 
 
 def check_key(turn: str) -> str:

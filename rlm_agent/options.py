@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool, tool
 
+from rlm_agent.effects import acts_once
 from rlm_agent.errors import ConfigError
+from rlm_agent.functions import as_function
 from rlm_agent.models import resolve_model
 from rlm_agent.repl.kernel import Kernel
 from rlm_agent.settings import Budget, Limits
@@ -123,6 +125,7 @@ def _tools(given: Sequence[Any]) -> dict[str, BaseTool]:
         made = _tool(item)
         if made.name in tools:
             raise ConfigError(f"tools: two tools are named {made.name!r}; rename one of them.")
+        acts_once(made)
         tools[made.name] = made
     return tools
 
@@ -143,12 +146,14 @@ def _tool(item: Any) -> BaseTool:
 
 def _functions(given: Sequence[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     functions: dict[str, Callable[..., Any]] = {}
-    for function in given:
+    for item in given:
+        function = as_function(item) if isinstance(item, BaseTool) else item
         name = getattr(function, "__name__", "")
         if not callable(function) or not name.isidentifier():
             raise ConfigError(f"repl_functions: {function!r} is no named function.")
         if name in _RESERVED or name in functions:
             raise ConfigError(f"repl_functions: the name {name!r} is taken in the REPL; rename the function.")
+        acts_once(function)
         functions[name] = function
     return functions
 

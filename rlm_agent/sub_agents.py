@@ -14,10 +14,12 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
 
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import ModelUse
+from rlm_agent.draining import check_drain
 from rlm_agent.endings import shortcoming
 from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.models import ask, model_name, text_of, usage_of
@@ -113,6 +115,7 @@ async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: i
 
     Raises:
         HomeError: the outcome could not be recorded; nothing after it may be trusted.
+        GraphDrained: the run is to stop and the slot has no outcome; its recorded steps are kept.
     """
     stored = await _within_limits(SubCall(activity, key, spec, turn), config)
     activity.results[key] = stored.body
@@ -121,6 +124,7 @@ async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: i
 async def _within_limits(call: SubCall, config: RunnableConfig) -> StepRecord:
     gate = call.activity.agents if call.tools else call.activity.slots
     async with gate:
+        check_drain()
         started = time.monotonic()
         if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
             step = call.step("slot", failed_slot(f"not sent: the budget's {bound} is used up"))
@@ -135,7 +139,7 @@ async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> Ste
             return await (_with_tools(call, config, started) if call.tools else _plain(call, config, started))
     except TimeoutError:
         problem = f"no answer within {call.seconds:g} s"
-    except HomeError:
+    except (HomeError, GraphDrained):
         raise
     except RLMError as error:
         problem = str(error)

@@ -14,12 +14,14 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphDrained
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 
 from rlm_agent import keys
 from rlm_agent.budget import ModelUse
+from rlm_agent.draining import check_drain
+from rlm_agent.effects import acts_once, begin
 from rlm_agent.errors import RLMError, ToolError
 from rlm_agent.messages import dump, load
 from rlm_agent.model_loops import on_this_loop
@@ -86,7 +88,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any]):
         key = steps.key("tool", {"name": call["name"], "args": call["args"], "id": call["id"]})
         if (known := await steps.recall(key)) is not None:
             return load(known.body["message"])  # type: ignore[no-any-return]
-        message = await _run_tool(request, handler)
+        message = await _tool_result(steps, key, request, handler)
         await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
         return message
 
@@ -98,6 +100,7 @@ async def _ask_model(
     if steps.turns >= call.max_turns:
         request = request.override(tools=[], messages=[*request.messages, HumanMessage(render("last_turn"))])
     async with call.activity.slots:
+        check_drain()
         if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
             raise ToolError(f"not sent: the budget's {bound} is used up")
         started = time.monotonic()
@@ -112,10 +115,20 @@ async def _ask_model(
     return ModelResponse(result=[reply])
 
 
+async def _tool_result(steps: _Steps, key: str, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
+    """Runs the tool, unless it acts once and was begun before."""
+    activity, name = steps.call.activity, request.tool_call["name"]
+    if acts_once(request.tool) and (why := await begin(activity, key, steps.call.turn, name)) is not None:
+        return _tool_error(request.tool_call, why)
+    return await _run_tool(request, handler)
+
+
 async def _run_tool(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
     call = request.tool_call
     try:
         result = await handler(request)
+    except GraphDrained:
+        raise  # a tool that runs a graph of its own was stopped in its middle
     except GraphBubbleUp as error:
         raise ToolError(
             f"the tool {call['name']!r} called interrupt(), which a sub-agent cannot pass on; "

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
+from rlm_agent.draining import check_drain
 from rlm_agent.messages import dump
 from rlm_agent.models import ask, model_name, usage_of
 from rlm_agent.replies import PYTHON_TOOL, parsed, reminder_for, reply_body
@@ -141,6 +142,7 @@ async def _ask(
     activity: Activity, turn: _Turn, attempt: int, pending: Sequence[tuple[str, str]], config: RunnableConfig
 ) -> StepRecord:
     """Asks the root and records its reply before anyone acts on it."""
+    check_drain()
     model = activity.spec.root
     messages = root_messages(activity, pending)
     started = time.monotonic()

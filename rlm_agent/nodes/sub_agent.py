@@ -1,10 +1,14 @@
-"""sub_agent: performs one chunk of sub-calls, side by side; what each answered goes to the ledger, not to the state."""
+"""sub_agent: performs one chunk of sub-calls, side by side; what each answered goes to the ledger, not to the state.
+
+When the run is to stop, calls that are not begun are left out: LangGraph ends the run before anyone asks for them.
+"""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
 
 from rlm_agent.activity import Activity
 from rlm_agent.store.plain import unpack
@@ -31,6 +35,9 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
 
 async def _one(activity: Activity, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
     if call["key"] not in activity.results:
-        await perform(activity, call["key"], call["spec"], turn, config)
+        try:
+            await perform(activity, call["key"], call["spec"], turn, config)
+        except GraphDrained:
+            return
     body = activity.results[call["key"]]
     activity.emit("sub_agent.finished", index=call["index"], ok=body["ok"], error=body["error"], usage=body["usage"])

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rlm_agent.crash_points import reach
 from rlm_agent.store.blobs import LARGE, Blobs
-from rlm_agent.store.database import Database
+from rlm_agent.store.database import Database, settled
 from rlm_agent.store.fence import Fence
 from rlm_agent.store.plain import pack, unpack
 from rlm_agent.store.reach import REACH
@@ -76,10 +76,10 @@ class Ledger:
         Raises:
             LeaseLost: the fence's lease was taken over.
         """
-        body = pack(step.body)
-        reference = await self._blobs.put(body) if len(body) > LARGE else None
+        await self._database.ready()
         reach(f"{step.kind}.before")
-        stored = await self._database.commit(self._op(step, body, reference), fence=fence)
+        # From here on the record is made, even where the caller is cancelled: it may be of a reply that was paid for.
+        stored = await settled(self.record_nowait(step, fence))
         reach(f"{step.kind}.written")
         return stored
 

@@ -1,4 +1,7 @@
-"""Killed at every crash point, a run ends in another process as the undisturbed one does, and nothing is paid twice."""
+"""Killed at every crash point, a run ends in another process as the undisturbed one does, and nothing is paid twice.
+
+By default two points are tried, with --slow each point under one durability mode, with --kills 200 under all three.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -33,9 +36,20 @@ BEFORE = {"resume.reopened": "slot.written:3", "resume.restored": "slot.written:
 QUICK = {("slot.written", "sync"), ("snapshot.leaves", "exit")}
 
 
-def cases() -> list[Any]:
-    pairs = [(point, durability) for point in POINTS for durability in ("sync", "async", "exit")]
-    return [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow) for pair in pairs]
+MODES = ("sync", "async", "exit")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "durability" not in metafunc.fixturenames:
+        return
+    whole = metafunc.config.getoption("--kills") >= 200
+    points = [point for point in POINTS if not point.startswith("started.")]  # these are test_effect_once.py's
+    each = {(point, mode) for n, point in enumerate(points) for mode in (MODES if whole else (MODES[n % 3],))}
+    pairs = sorted(each | QUICK)
+    marks = [() if pair in QUICK else pytest.mark.slow for pair in pairs]
+    metafunc.parametrize(
+        ("point", "durability"), [pytest.param(*pair, marks=mark) for pair, mark in zip(pairs, marks, strict=True)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +63,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any
     return outcome, scene.asked()
 
 
-@pytest.mark.parametrize(("point", "durability"), cases())
 def test_killed_there_and_gone_on_with(point: str, durability: str, undisturbed: Any, tmp_path: Path) -> None:
     outcome, payments = undisturbed
     scene = Scene(tmp_path / "run", RUN, (durability,))

@@ -102,6 +102,16 @@ def test_interrupted_by_ctrl_c_in_the_batch(tmp_path: Path) -> None:
     check(tmp_path, ("async", "alone"), after=3, extra=0.0, number=signal.SIGINT)
 
 
+def test_ctrl_c_lets_calls_on_their_way_be_answered(tmp_path: Path) -> None:
+    home, log, how = tmp_path / "crash-home", tmp_path / "calls.jsonl", ("async", "alone")
+    kill_in_batch(home, log, how, after=1, extra=0.0, number=signal.SIGINT)
+    begun = sum(call.model == "sub" for call in read_calls(log, "start"))
+    assert 1 < begun < 40, "the batch was not over, and no more of it was begun"
+    assert replies(log, "sub") == recorded(home)["kind"] == begun
+    assert resume(home, log, how)["content"] == EXPECTED
+    assert sum(call.model == "sub" for call in read_calls(log, "start")) == 40
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

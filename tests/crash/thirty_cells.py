@@ -9,9 +9,9 @@ __all__ = ["CELLS"]
 
 
 def batch(name: str) -> str:
-    """Fifty sub-calls, ten of them sub-agents with tools: three model calls and two tool calls each."""
+    """Fifty sub-calls, five of them sub-agents with tools: three model calls and two tool calls each."""
     return f"""
-{name} = llm_batch([{{"prompt": f"{name} 항목 {{i}}", "tools": ["measure"] if i % 5 == 0 else []}} for i in range(50)])
+{name} = llm_batch([{{"prompt": f"{name} 항목 {{i}}", "tools": ["measure"] if i % 10 == 0 else []}} for i in range(50)])
 {name}_words = [str(reply) for reply in {name}]
 {name}_draw = (random.random(), float(np.random.random()))
 """

@@ -29,7 +29,7 @@ def root(messages: list[Any]) -> str:
 def sub(messages: list[Any]) -> Any:
     prompt = next(message.content for message in messages if message.type == "human")
     measured = [str(message.content) for message in messages if message.type == "tool"]
-    if int(prompt.split()[-1]) % 5:
+    if int(prompt.split()[-1]) % 10:
         return f"{prompt}!"
     if len(measured) == 2:
         return f"{prompt}: {measured}"

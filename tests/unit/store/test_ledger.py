@@ -93,3 +93,14 @@ async def test_a_step_of_a_newer_version_is_refused(home: Home, make_step) -> No
     await home.ledger.record(make_step(version=99))
     with pytest.raises(StateVersionError, match=r"version 99.*upgrade"):
         home.ledger.get("key")
+
+
+@pytest.mark.parametrize("size", [10, 500_000])
+async def test_a_record_is_made_though_its_caller_is_cancelled(home: Home, make_step, size: int) -> None:
+    task = asyncio.ensure_future(home.ledger.record(make_step(body={"text": "x" * size})))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    home.close()
+    assert home.ledger.get("key") is not None
