@@ -49,7 +49,7 @@ def observe(outcome: Outcome, output_chars: int, left: str) -> str:
     """The turn as the root reads it, its output cut in the middle to `output_chars` characters."""
     text = whole_output(outcome) or "(no output)"
     lines = [cut_middle(text, output_chars, WHERE), "", _summary(outcome)]
-    lines += [f"Variable {v['name']!r} ({v['type']}) is lost: {v['why']}" for v in outcome.lost]
+    lines += map(_lost_line, outcome.lost)
     if len(outcome.cells) < outcome.blocks:
         lines.append(f"Block {len(outcome.cells)} of {outcome.blocks} failed; the blocks after it did not run.")
     if outcome.cut:
@@ -57,6 +57,11 @@ def observe(outcome: Outcome, output_chars: int, left: str) -> str:
     lines.append(_answer_line(outcome.answer))
     lines.append(f"Left: {left}.")
     return "\n".join(lines)
+
+
+def _lost_line(lost: Mapping[str, Any]) -> str:
+    what = f"File {lost['name']!r}" if lost["type"] == "file" else f"Variable {lost['name']!r} ({lost['type']})"
+    return f"{what} is lost: {lost['why']}"
 
 
 def _summary(outcome: Outcome) -> str:
