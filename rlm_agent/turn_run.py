@@ -113,7 +113,12 @@ class TurnRun:
             session = await self._rebuilt()
         self._begin_cell()
         entries = [await self._history_entry(self.head)] if warm and self._block == 0 and self.head else []
-        return await session.execute(self.code.blocks[self._block], history=entries, unready=self._unready)
+        return await self._run_block(session, entries)
+
+    async def _run_block(self, session: Session, history: Sequence[Mapping[str, Any]] = ()) -> CellEvent:
+        requests, code = self._requests, self.code.blocks[self._block]
+        clock = await requests.clock()
+        return await session.execute(code, history=history, unready=self._unready, seed=requests.seed, readings=clock)
 
     @property
     def _unready(self) -> bool:
@@ -163,7 +168,7 @@ class TurnRun:
         replies = await self._requests.replies()
         session = self._session
         assert session is not None
-        return await session.answer(replies)
+        return await session.answer(replies, await self._requests.clock())
 
     def _begin_cell(self, *, again: bool = False) -> None:
         """The cell's requests are numbered from the start; those of a cell that runs again are told already."""
@@ -175,6 +180,7 @@ class TurnRun:
     async def _ended(self, done: CellDone) -> bool:
         """Takes in a cell's end. Returns True when the turn is over."""
         activity = self.activity
+        await self._requests.end_stretch(done.readings)
         code = self.code.blocks[self._block]
         self._cells.append(CellRecord(code, done.error, round(done.seconds, 3)))
         self._outputs.append(done.output)
@@ -193,7 +199,7 @@ class TurnRun:
         session, block = await self._restore(), self._block
         for self._block in range(block):
             self._begin_cell(again=True)
-            event = await session.execute(self.code.blocks[self._block], unready=self._unready)
+            event = await self._run_block(session)
             while isinstance(event, CellPaused):
                 event = await self._replayed(session, event)
         self._block = block
@@ -203,7 +209,7 @@ class TurnRun:
         await self._requests.plan(event)
         for call in await self._requests.missing():
             self.activity.results[call.key] = failed_slot("not recorded when the worker was replaced")
-        return await session.answer(await self._requests.replies())
+        return await session.answer(await self._requests.replies(), await self._requests.clock())
 
     async def _record(self) -> TurnRecord:
         """Saves the namespace, then the turn that names it, in that order."""

@@ -22,7 +22,7 @@ __all__ = [
 RECORD_VERSION = 1
 
 QuestionStatus = Literal["open", "stopped", "answered"]
-StepKind = Literal["root", "model", "tool", "slot", "function", "refusal", "check", "notes", "human"]
+StepKind = Literal["root", "model", "tool", "slot", "function", "refusal", "check", "notes", "human", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,8 @@ class StepRecord:
     Attributes:
         key: content of the step, see `keys.py`; the first record of a key stands.
         kind: "root" reply, "model" reply inside a sub-agent, "tool" result, "slot" (a sub-call's final result),
-            "function" result, "refusal" of a batch, "check" complaint, "notes" read by a turn, "human" answer.
+            "function" result, "refusal" of a batch, "check" complaint, "notes" read by a turn, "human" answer,
+            readings of the "clock" in a cell.
         role: "root", "sub" or "": whose account the tokens are on. A slot assembled from recorded inner steps has "".
         body: plain JSON; large ones are kept as a blob by the ledger itself.
         usd: None where the price is unknown.
