@@ -25,6 +25,7 @@ _STEPS = {
     "check": "what the checks said of an answer",
     "notes": "which notes a turn reads",
     "pending": "what the root reads of a turn whose snapshot is slow",
+    "clock": "what a cell read of the clock",
     "started": "that a call that acts once begins",
 }
 

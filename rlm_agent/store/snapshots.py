@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError, SnapshotCorrupt, StateVersionError
 from rlm_agent.repl.kernel import Snapshot, SnapshotSource
-from rlm_agent.repl.manifest import Manifest, ManifestError
+from rlm_agent.repl.manifest import Manifest, ManifestError, check_python
 from rlm_agent.store.home import Home
 from rlm_agent.store.records import TurnRecord
 
@@ -68,12 +68,7 @@ def source_of(home: Home, turn: TurnRecord) -> SnapshotSource | None:
     if key is None:
         return None
     found = source(home, key)
-    python = Manifest.decode(found.manifest).python
-    if python != PYTHON:
-        raise StateVersionError(
-            f"The snapshot of turn {turn.number} was made under Python {python}, and holds byte code that Python "
-            f"{PYTHON} cannot run: resume under Python {python}."
-        )
+    check_python(Manifest.decode(found.manifest), PYTHON)
     return found
 
 
