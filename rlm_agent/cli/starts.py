@@ -19,7 +19,7 @@ from rlm_agent.store.versions import check_version
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
 
-__all__ = ["AGENT", "Start", "load_start", "save_start"]
+__all__ = ["AGENT", "Start", "forget_start", "load_start", "save_start"]
 
 AGENT = "rlm"
 _VERSION = 1
@@ -71,6 +71,13 @@ def load_start(home: "Home", thread: str) -> Start | None:
         raise
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise HomeError(f"{file} is damaged: remove it, and resume with --model and --budget.") from error
+
+
+def forget_start(home: "Home", thread: str) -> None:
+    """Forgets how a thread was started."""
+    file = _file(home, thread)
+    with explained(file):
+        file.unlink(missing_ok=True)
 
 
 def _file(home: "Home", thread: str) -> Path:

@@ -45,13 +45,14 @@ class Forks:
         """Records a fork.
 
         Raises:
-            ConfigError: its thread has a run already.
+            ConfigError: its thread has a run already, or its origin was removed meanwhile.
         """
         run, question = fork.run, fork.question
         create = self._runs.create_op(run, question)
 
         def op(connection: Connection) -> None:
             _refuse_taken(connection, run)
+            _refuse_removed(connection, run)
             create(connection)
             connection.execute(_EARLIER, (run.id, run.forked_from, question.number))
             connection.execute(_EXTENSIONS, (run.id, run.forked_from, question.number))
@@ -63,6 +64,11 @@ class Forks:
                 connection.execute("INSERT INTO notes (run, text, at) VALUES (?, ?, ?)", note)
 
         await self._database.commit(op)
+
+
+def _refuse_removed(connection: Connection, run: RunRecord) -> None:
+    if not connection.execute("SELECT 1 FROM runs WHERE id = ? AND NOT removed", (run.forked_from,)).fetchone():
+        raise ConfigError(f"The run {run.forked_from} was removed: it cannot be forked any more.")
 
 
 def _refuse_taken(connection: Connection, run: RunRecord) -> None:
