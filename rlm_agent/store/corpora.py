@@ -8,6 +8,7 @@ JSON that names a corpus; whoever holds one may read that corpus here and nothin
 was last loaded or taken up by a question.
 """
 
+import io
 import json
 import os
 import shutil
@@ -16,17 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgpack
 
 from rlm_agent.crash_points import reach
-from rlm_agent.errors import ConfigError, HomeError
+from rlm_agent.errors import ConfigError, HomeError, SnapshotCorrupt
 from rlm_agent.repl.kernel import ContextSource
 from rlm_agent.store.caps import Caps
 from rlm_agent.store.claims import claimed_directory, using
 from rlm_agent.store.database import Database
-from rlm_agent.store.draft import Draft
+from rlm_agent.store.draft import Draft, digest_of
 from rlm_agent.store.failures import explained
 from rlm_agent.store.handle import DIGEST, Handle, is_handle
 from rlm_agent.store.intake import Intake, take_in
@@ -141,6 +142,29 @@ class Corpora:
             if whole:
                 os.utime(self._directory(digest))
         return whole
+
+    def receive(self, digest: str, data: IO[bytes], index: bytes) -> None:
+        """Takes in a corpus that was carried here from another home, unless it is here.
+
+        Args:
+            digest: of what it is to hold.
+            data, index: its files.
+
+        Raises:
+            SnapshotCorrupt: it is not what its digest says.
+        """
+        if self._found(digest):
+            return
+        with self._directory_in_tmp() as directory, explained(directory):
+            for name, stream in (("data", data), ("index", io.BytesIO(index))):
+                with (
+                    private_file(directory / name) as descriptor,
+                    open(descriptor, "wb", closefd=False) as copy,
+                ):
+                    shutil.copyfileobj(stream, copy)
+            if digest_of(directory) != digest:
+                raise SnapshotCorrupt(f"Corpus {digest} is damaged: what it holds does not hash to its digest.")
+            self._install(directory, digest)
 
     def _held(self, handle: Mapping[str, Any]) -> ContextSource:
         return self.source(self.adopt(handle))

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 
 from rlm_agent.errors import ConfigError
 from rlm_agent.store.database import Database
+from rlm_agent.store.notes import insert_note
 from rlm_agent.store.records import QuestionRecord, RunRecord
 from rlm_agent.store.runs import Runs
 
@@ -60,8 +61,7 @@ class Forks:
             retained = (run.id, run.path, fork.head, time.time())
             connection.execute("INSERT INTO refs (run, path, turn, at) VALUES (?, ?, ?, ?)", retained)
             if fork.note is not None:
-                note = (run.id, fork.note, time.time())
-                connection.execute("INSERT INTO notes (run, text, at) VALUES (?, ?, ?)", note)
+                insert_note(connection, run.id, fork.note)
 
         await self._database.commit(op)
 

@@ -6,11 +6,11 @@ replies, up to those. What is left of a removed run is nobody's to list or enter
 Blobs and corpora are `sweep.py`'s, leases `leases.py`'s.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from sqlite3 import Connection
 
 from rlm_agent.store.plain import unpack
-from rlm_agent.store.reach import REACH
+from rlm_agent.store.reach import origins
 from rlm_agent.store.writer import Op
 
 __all__ = ["remove_op"]
@@ -63,18 +63,9 @@ def _last_turns(connection: Connection, needed: Collection[str]) -> dict[str, in
 
     forks = connection.execute("SELECT id FROM runs WHERE NOT removed AND forked_from IS NOT NULL").fetchall()
     for (fork,) in forks:
-        need(connection.execute(f"{REACH} SELECT run, until FROM reach WHERE until IS NOT NULL", (fork,)))
-        need(_replies_of_others(connection, fork))
+        need(origins(connection, fork).items())
     need((run, number) for id, run, number in connection.execute("SELECT id, run, number FROM turns") if id in needed)
     return last
-
-
-def _replies_of_others(connection: Connection, fork: str) -> Iterator[tuple[str, int]]:
-    """Which runs gave the recorded replies that turns of a fork took, and to which turns."""
-    for number, body in connection.execute("SELECT number, body FROM turns WHERE run = ?", (fork,)).fetchall():
-        given = connection.execute("SELECT run FROM steps WHERE key = ?", (unpack(body)["reply_key"],)).fetchone()
-        if given is not None and given[0] != fork:
-            yield str(given[0]), int(number)
 
 
 def _cut_turns(connection: Connection, run: str, needed: Collection[str]) -> None:
