@@ -18,6 +18,7 @@ from rlm_agent.crash_points import reach
 from rlm_agent.entry import ENTRY_KEY, Entry
 from rlm_agent.errors import ConfigError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
+from rlm_agent.keys import place_of
 from rlm_agent.spec import AgentSpec
 from rlm_agent.store.extensions import Extension
 from rlm_agent.store.home import Home
@@ -144,6 +145,8 @@ class Activity:
                 f"{self.home.id} at {self.home.path}. Create the agent with the home that the run was made in."
             )
         run = await self.home.read(self.home.runs.get, reference["run"])
+        if run.removed:
+            raise ConfigError(f"The run {run.id} was removed from the home {self.home.path}: use a new thread.")
         await self.lease(place_of(run))
         question = await self.home.read(self.home.runs.question, run.id, reference["question"])
         await self.attach(run, question)
@@ -248,11 +251,6 @@ class Activity:
 
 def _cancel_later(task: asyncio.Task[Any], after: float) -> None:
     task.get_loop().call_later(after, task.cancel)
-
-
-def place_of(run: RunRecord) -> str:
-    """What a run's owner holds the lease of."""
-    return run.id if run.thread is None else keys.place(run.thread, run.path, run.name)
 
 
 class Activities:

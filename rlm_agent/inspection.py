@@ -183,6 +183,19 @@ class RunView:
         made = run_sync(lambda: make_fork(self.home, self.record, chain, at, branch))
         return {"configurable": {"thread_id": made}}
 
+    def delete(self) -> None:
+        """Removes the run: its turns, questions, ledger, notes, and the thread's checkpoints in the home's own saver.
+
+        A run that others were forked from goes in so far as they do not need it. Blobs are freed by `rlm gc`.
+
+        Raises:
+            LeaseHeld: it is being worked on; the message names the owner.
+        """
+        from rlm_agent.bridge import run_sync
+        from rlm_agent.run_removal import remove_runs
+
+        run_sync(lambda: remove_runs(self.home, [self.record]))
+
     def _chain(self, turn: int | None = None) -> list[TurnRecord]:
         """The turns up to one of them, or up to the head."""
         head = self.home.turns.head(self.id)

@@ -6,9 +6,12 @@ resumed, forked or replayed anywhere finds what was paid (contract, section 4).
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    from rlm_agent.store.records import RunRecord
 
 __all__ = [
     "call_key",
@@ -22,6 +25,7 @@ __all__ = [
     "notes_key",
     "pending_key",
     "place",
+    "place_of",
     "question_digest",
     "refusal_key",
     "root_key",
@@ -105,6 +109,11 @@ def pending_key(turn: str, run: str) -> str:
 def place(thread: str, path: str, name: str) -> str:
     """The name of a lease: one owner a place. A run without a thread is leased under its own id."""
     return digest("place", thread, path, name)
+
+
+def place_of(run: "RunRecord") -> str:
+    """What a run's owner holds the lease of."""
+    return run.id if run.thread is None else place(run.thread, run.path, run.name)
 
 
 def seed(run: str) -> int:

@@ -97,11 +97,11 @@ async def reopen(
 
 
 async def first_question(activity: Activity, asked: Asked, path: str) -> dict[str, Any]:
-    """Records a new run with its first question."""
+    """Records a new run with its first question. Its context is taken up under the lease, which `rlm gc` respects."""
     run = RunRecord(uuid.uuid4().hex, activity.entry.thread, path, activity.spec.name, time.time())
-    question = await _question(activity, asked, run, 1, None)
     if activity.entry.thread is None:
         await activity.lease(place_of(run))
+    question = await _question(activity, asked, run, 1, None)
     await activity.home.runs.create(run, question, activity.fence)
     await activity.attach(run, question)
     return await enter(activity, Step(phase="generate"), asked.messages)

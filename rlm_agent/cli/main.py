@@ -9,8 +9,12 @@ import typer
 from rlm_agent.cli.corpus import corpus_commands
 from rlm_agent.cli.demo import demo
 from rlm_agent.cli.doctor import doctor
+from rlm_agent.cli.export import export
+from rlm_agent.cli.gc import gc
+from rlm_agent.cli.imports import import_archive
 from rlm_agent.cli.log import log
 from rlm_agent.cli.resume import resume
+from rlm_agent.cli.rm import rm
 from rlm_agent.cli.run import run
 from rlm_agent.cli.show import show
 from rlm_agent.cli.tell import tell
@@ -41,9 +45,10 @@ def _app() -> typer.Typer:
         name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
     app.callback()(_rlm)
-    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, doctor, demo)
+    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, export, rm, gc, doctor, demo)
     for command in commands:
         app.command()(command)
+    app.command("import")(import_archive)
     app.add_typer(corpus_commands(), name="corpus")
     return app
 

@@ -6,6 +6,7 @@ bounds, never a key.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from rlm_agent.store.versions import check_version
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
 
-__all__ = ["AGENT", "Start", "load_start", "save_start"]
+__all__ = ["AGENT", "Start", "forget_start", "load_start", "save_start", "start_from"]
 
 AGENT = "rlm"
 _VERSION = 1
@@ -63,14 +64,26 @@ def load_start(home: "Home", thread: str) -> Start | None:
         with explained(file):
             given: dict[str, Any] = json.loads(file.read_text("utf-8"))
         check_version(given["version"], f"{file}")
-        bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
-        return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds))
+        return start_from(thread, given)
     except HomeError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise HomeError(f"{file} is damaged: remove it, and resume with --model and --budget.") from error
+
+
+def start_from(thread: str, given: Mapping[str, Any]) -> Start:
+    """How a thread is started, from plain values; KeyError, TypeError or ConfigError where they are none."""
+    bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
+    return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds))
+
+
+def forget_start(home: "Home", thread: str) -> None:
+    """Forgets how a thread was started."""
+    file = _file(home, thread)
+    with explained(file):
+        file.unlink(missing_ok=True)
 
 
 def _file(home: "Home", thread: str) -> Path:

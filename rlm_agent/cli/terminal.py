@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 __all__ = [
+    "bytes_text",
     "clean",
     "counted",
     "first_words",
@@ -51,6 +52,14 @@ def first_words(text: str, most: int) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 turn", "2 turns"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def bytes_text(size: int) -> str:
+    """A size as people read it: "512 bytes", "3.4 MB" (of 1000 * 1000)."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return counted(size, "byte")
 
 
 def say(line: str) -> None:

@@ -21,8 +21,9 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
     """The node. Its input is {"rlm_run", "rlm_turn", "rlm_chunk"}: where the chunk's calls are kept."""
     await activity.attach_state(state)
     home = activity.home
-    packed = await home.read(home.blobs.get, state["rlm_chunk"])
-    calls = unpack(packed)
+    if not await home.read(home.blobs.has, state["rlm_chunk"]):
+        return  # an old checkpoint was entered, and `rlm gc` freed the chunk: execute_repl names it anew
+    calls = unpack(await home.read(home.blobs.get, state["rlm_chunk"]))
     known = await home.read(home.ledger.get_many, [call["key"] for call in calls])
     activity.results.update({key: step.body for key, step in known.items()})
     try:

@@ -1,27 +1,38 @@
 """Bytes under the digest of themselves: small ones as rows, large ones as files.
 
-Invariant: what `get` returns hashes to its key; a file appears under its key whole and synced, or not at all.
+Invariant: what `get` returns hashes to its key; a file appears under its key whole and synced, or not at all. A blob
+tells when it was last put, also where its bytes were there already: the column `touched`, a file's access time.
 Which blobs are still needed is not known here.
 """
 
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
 from rlm_agent.errors import SnapshotCorrupt
+from rlm_agent.store.claims import using
 from rlm_agent.store.database import Database
 from rlm_agent.store.failures import explained
 from rlm_agent.store.layout import publish
 from rlm_agent.store.plain import digest
 
-__all__ = ["LARGE", "Blobs"]
+__all__ = ["LARGE", "Blobs", "is_key"]
 
 LARGE = 64 * 1024
 """Bytes from which on a blob is a file of its own."""
 
+_PUT = """
+    INSERT INTO blobs (key, data, touched) VALUES (?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET touched = excluded.touched"""
 _KEY = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def is_key(text: str) -> bool:
+    """Whether this is a digest as keys are: 64 hexadecimal digits."""
+    return bool(_KEY.match(text))
 
 
 class Blobs:
@@ -80,7 +91,7 @@ class Blobs:
         Raises:
             SnapshotCorrupt: the key is none.
         """
-        if not _KEY.match(key):
+        if not is_key(key):
             raise SnapshotCorrupt(f"{key!r} is not the key of a blob: 64 hexadecimal digits are.")
         return self._database.path / "blobs" / key[:2] / key
 
@@ -101,21 +112,25 @@ class Blobs:
         path = self.path(key)
         self._database.open()
         with explained(path):
-            if not _is_whole(path, len(data)):
+            if not self._found(path, len(data)):
                 path.parent.mkdir(mode=0o700, exist_ok=True)
-                publish(data, path, self._database.tmp)
+                publish(data, path, self._database.tmp, lock=using(self._database.path))
         return key
 
-
-def _is_whole(path: Path, size: int) -> bool:
-    try:
-        return os.stat(path).st_size == size
-    except FileNotFoundError:
-        return False
+    def _found(self, path: Path, size: int) -> bool:
+        """Whether the file is there, whole; if so it counts as put now."""
+        try:
+            with using(self._database.path):
+                there = os.stat(path)
+                if there.st_size == size:
+                    os.utime(path, ns=(time.time_ns(), there.st_mtime_ns))
+        except FileNotFoundError:
+            return False
+        return there.st_size == size
 
 
 def _insert_op(key: str, data: bytes) -> Callable[[Connection], None]:
     def op(connection: Connection) -> None:
-        connection.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (key, data))
+        connection.execute(_PUT, (key, data, time.time()))
 
     return op

@@ -4,9 +4,11 @@
     corpora/<digest>/index    msgpack {"version", "kind", "entries": [(name, byte offset, byte length), ...]}
 
 Invariant: the directory of a digest is there whole and synced, or not at all, and is never changed. A handle is plain
-JSON that names a corpus; whoever holds one may read that corpus here and nothing else.
+JSON that names a corpus; whoever holds one may read that corpus here and nothing else. A directory's time is when it
+was last loaded or taken up by a question.
 """
 
+import io
 import json
 import os
 import shutil
@@ -15,16 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgpack
 
 from rlm_agent.crash_points import reach
-from rlm_agent.errors import ConfigError, HomeError
+from rlm_agent.errors import ConfigError, HomeError, SnapshotCorrupt
 from rlm_agent.repl.kernel import ContextSource
 from rlm_agent.store.caps import Caps
+from rlm_agent.store.claims import claimed_directory, using
 from rlm_agent.store.database import Database
-from rlm_agent.store.draft import Draft
+from rlm_agent.store.draft import Draft, digest_of
 from rlm_agent.store.failures import explained
 from rlm_agent.store.handle import DIGEST, Handle, is_handle
 from rlm_agent.store.intake import Intake, take_in
@@ -102,7 +105,7 @@ class Corpora:
         if not is_handle(handle):
             raise ConfigError("This is not the handle of a corpus: make one with Corpus.load(...).")
         check_version(handle["rlm_corpus"], f"Corpus {handle['digest']}")
-        if self.holds(handle["digest"]):
+        if self._found(handle["digest"]):
             return dict(handle)
         for peer in self._peers():
             if peer._database.id == handle.get("home") and peer.holds(handle["digest"]):
@@ -130,6 +133,38 @@ class Corpora:
         kind = index["kind"]
         entries = tuple((name, offset, length) for name, offset, length in index["entries"])
         return ContextSource(kind, directory / "data", entries if kind == "files" else ())
+
+    def _found(self, digest: str) -> bool:
+        """Whether the corpus is there, whole; if so it counts as loaded now."""
+        self._database.open()
+        with explained(self._database.path), using(self._database.path):
+            whole = self.holds(digest)
+            if whole:
+                os.utime(self._directory(digest))
+        return whole
+
+    def receive(self, digest: str, data: IO[bytes], index: bytes) -> None:
+        """Takes in a corpus that was carried here from another home, unless it is here.
+
+        Args:
+            digest: of what it is to hold.
+            data, index: its files.
+
+        Raises:
+            SnapshotCorrupt: it is not what its digest says.
+        """
+        if self._found(digest):
+            return
+        with self._directory_in_tmp() as directory, explained(directory):
+            for name, stream in (("data", data), ("index", io.BytesIO(index))):
+                with (
+                    private_file(directory / name) as descriptor,
+                    open(descriptor, "wb", closefd=False) as copy,
+                ):
+                    shutil.copyfileobj(stream, copy)
+            if digest_of(directory) != digest:
+                raise SnapshotCorrupt(f"Corpus {digest} is damaged: what it holds does not hash to its digest.")
+            self._install(directory, digest)
 
     def _held(self, handle: Mapping[str, Any]) -> ContextSource:
         return self.source(self.adopt(handle))
@@ -163,13 +198,14 @@ class Corpora:
         with explained(directory):
             directory.mkdir(mode=0o700)
         try:
-            yield directory
+            with claimed_directory(directory):
+                yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _keep(self, draft: Draft, intake: Intake) -> Handle:
         digest = draft.digest(intake.kind)
-        if not self.holds(digest):
+        if not self._found(digest):
             index = {"version": _VERSION, "kind": intake.kind, "entries": draft.entries}
             with explained(draft.directory):
                 os.fsync(draft.descriptor)
@@ -208,14 +244,16 @@ class Corpora:
         """Renames a finished directory to its digest; a damaged one that stands there gives way."""
         target = self._directory(digest)
         sync_directory(directory)
-        if target.exists() and not self.holds(digest):
-            target.rename(self._database.tmp / uuid.uuid4().hex)
-        reach("corpus.drafted")
-        try:
-            directory.rename(target)
-        except OSError:
-            if not self.holds(digest):  # otherwise another process was first, with the same content
-                raise
+        with using(self._database.path):
+            if target.exists() and not self.holds(digest):
+                target.rename(self._database.tmp / uuid.uuid4().hex)
+            reach("corpus.drafted")
+            try:
+                directory.rename(target)
+            except OSError:
+                if not self.holds(digest):  # otherwise another process was first, with the same content
+                    raise
+                os.utime(target)
         sync_directory(target.parent)
         reach("corpus.installed")
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
+import msgpack
 from blake3 import blake3
 
 from rlm_agent.store.charset import CHUNK, Encoding, NotText, guesses, opening, sample
 from rlm_agent.store.failures import explained
-from rlm_agent.store.plain import digest, pack
+from rlm_agent.store.plain import digest, pack, unpack
+from rlm_agent.store.versions import check_version
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "digest_of"]
 
 _SPOOL_BYTES = 1 << 20
 
@@ -147,6 +149,29 @@ class Draft:
         os.ftruncate(self.descriptor, start)
         os.lseek(self.descriptor, start, os.SEEK_SET)
         self.size = start
+
+
+def digest_of(directory: Path) -> str | None:
+    """The digest of what two files hold; None where they are no corpus."""
+    try:
+        index = unpack((directory / "index").read_bytes())
+        check_version(index["version"], f"Corpus {directory.name}")
+        kind, entries = str(index["kind"]), [(str(name), int(at), int(size)) for name, at, size in index["entries"]]
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+        return None
+    digests, end = [], 0
+    with open(directory / "data", "rb") as data:
+        for name, at, size in entries:
+            hashed, left = blake3(), size
+            while left > 0 and (piece := data.read(min(left, CHUNK))):
+                hashed.update(piece)
+                left -= len(piece)
+            if at != end or left:
+                return None
+            end += size
+            digests.append((name, size, hashed.digest()))
+        whole = not data.read(1)
+    return digest(pack([kind, *digests])) if whole else None
 
 
 def _attempts(stream: BinaryIO, first: Encoding, head: bytes, declared: str) -> Iterator[Encoding]:

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 
 from rlm_agent.errors import ConfigError
 from rlm_agent.store.database import Database
+from rlm_agent.store.notes import insert_note
 from rlm_agent.store.records import QuestionRecord, RunRecord
 from rlm_agent.store.runs import Runs
 
@@ -45,13 +46,14 @@ class Forks:
         """Records a fork.
 
         Raises:
-            ConfigError: its thread has a run already.
+            ConfigError: its thread has a run already, or its origin was removed meanwhile.
         """
         run, question = fork.run, fork.question
         create = self._runs.create_op(run, question)
 
         def op(connection: Connection) -> None:
             _refuse_taken(connection, run)
+            _refuse_removed(connection, run)
             create(connection)
             connection.execute(_EARLIER, (run.id, run.forked_from, question.number))
             connection.execute(_EXTENSIONS, (run.id, run.forked_from, question.number))
@@ -59,10 +61,14 @@ class Forks:
             retained = (run.id, run.path, fork.head, time.time())
             connection.execute("INSERT INTO refs (run, path, turn, at) VALUES (?, ?, ?, ?)", retained)
             if fork.note is not None:
-                note = (run.id, fork.note, time.time())
-                connection.execute("INSERT INTO notes (run, text, at) VALUES (?, ?, ?)", note)
+                insert_note(connection, run.id, fork.note)
 
         await self._database.commit(op)
+
+
+def _refuse_removed(connection: Connection, run: RunRecord) -> None:
+    if not connection.execute("SELECT 1 FROM runs WHERE id = ? AND NOT removed", (run.forked_from,)).fetchone():
+        raise ConfigError(f"The run {run.forked_from} was removed: it cannot be forked any more.")
 
 
 def _refuse_taken(connection: Connection, run: RunRecord) -> None:

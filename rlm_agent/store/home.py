@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from rlm_agent.store.ledger import Ledger
 from rlm_agent.store.notes import Notes
 from rlm_agent.store.runs import Runs
 from rlm_agent.store.signatures import Signatures
+from rlm_agent.store.sweep import Sweeper
 from rlm_agent.store.turns import Turns
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Home:
         path: its directory; None: `$RLM_HOME`, else the platform's user data directory.
 
     Attributes:
-        runs, forks, turns, signatures, ledger, blobs, leases, notes, extensions, corpora: its parts. Their plain
-            methods block: call them from coroutines as `await home.read(home.runs.get, id)`.
+        runs, forks, turns, signatures, ledger, blobs, leases, notes, extensions, corpora, sweeper: its parts. Their
+            plain methods block: call them from coroutines as `await home.read(home.runs.get, id)`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -65,6 +66,7 @@ class Home:
         self.forks = Forks(self._database, self.runs)
         self.extensions = Extensions(self._database)
         self.corpora = Corpora(self._database, _open_corpora)
+        self.sweeper = Sweeper(self._database, self.blobs)
         self._checkpointer: HomeCheckpointer | None = None
         self._lock = threading.Lock()
         _register(self)
@@ -127,6 +129,10 @@ class Home:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection for reads, at one consistent state of the home. Blocks."""
+        return self._database.reading()
 
     async def read(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking read in the home's own threads."""

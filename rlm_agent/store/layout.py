@@ -10,12 +10,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rlm_agent.crash_points import reach
 from rlm_agent.errors import HomeError, StateVersionError
+from rlm_agent.store.claims import claim
 from rlm_agent.store.failures import explained
 
 __all__ = ["HOME_VERSION", "prepare", "private_file", "publish", "publish_new", "sync_directory"]
@@ -44,23 +45,42 @@ def prepare(path: Path) -> str:
 @contextmanager
 def private_file(path: Path) -> Iterator[int]:
     """A new file for this user only, as a descriptor; synced to disk when the block ends well."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
+    with _claimed_file(path) as descriptor:
         yield descriptor
         os.fsync(descriptor)
+
+
+@contextmanager
+def _claimed_file(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        claim(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def publish(data: bytes | memoryview, target: Path, tmp: Path) -> None:
-    """Writes a file so that it is there whole and on disk, or not at all, whenever the machine stops."""
+def publish(
+    data: bytes | memoryview, target: Path, tmp: Path, *, lock: AbstractContextManager[None] | None = None
+) -> None:
+    """Writes a file so that it is there whole and on disk, or not at all, whenever the machine stops.
+
+    Args:
+        data: all of it.
+        target: where it is to be.
+        tmp: where it is drafted, on the same file system.
+        lock: held while it takes its place.
+    """
     draft = tmp / uuid.uuid4().hex
     try:
-        with private_file(draft) as descriptor, open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        reach("file.drafted")
-        os.replace(draft, target)
-        reach("file.renamed")
+        with _claimed_file(draft) as descriptor:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(descriptor)
+            reach("file.drafted")
+            with lock or nullcontext():
+                os.replace(draft, target)
+            reach("file.renamed")
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(target.parent)

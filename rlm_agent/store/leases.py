@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from sqlite3 import Connection
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rlm_agent.errors import HomeError, LeaseHeld
 from rlm_agent.store.database import Database, settled
@@ -20,11 +20,13 @@ from rlm_agent.store.fence import Fence
 from rlm_agent.store.owners import Process, this_process
 from rlm_agent.store.writer import Op
 
-__all__ = ["BEAT_SECONDS", "TTL_SECONDS", "Fence", "Lease", "Leases"]
+__all__ = ["BEAT_SECONDS", "TTL_SECONDS", "Fence", "Lease", "Leases", "forget_owner", "working_since"]
 
 TTL_SECONDS = 15.0
 BEAT_SECONDS = 5.0
 _POLL_SECONDS = 0.2
+_UNKNOWN_SECONDS = 24 * 3600.0
+_SELECT = "SELECT token, owner, host, boot, pid, started, since, expires FROM leases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class _Row:
 
     def is_held(self) -> bool:
         return bool(self.owner) and self.expires > time.time() and not self.process.is_dead()
+
+    def may_still_write(self) -> bool:
+        """Whether its owner may live: a stopped process goes on after its lease ran out, if nobody took it over."""
+        if not self.owner or self.process.is_dead():
+            return False
+        return self.process.is_near() or self.expires + _UNKNOWN_SECONDS > time.time()
 
 
 class Lease:
@@ -201,10 +209,23 @@ def _release_op(fence: Fence) -> Op[None]:
     return op
 
 
+def forget_owner(connection: Connection, run: str) -> None:
+    """Blanks who owned a run. The row stays: its token must go on growing, or an old owner could pass again."""
+    blank = "owner = '', host = '', boot = '', pid = 0, started = '', since = 0"
+    connection.execute(f"UPDATE leases SET {blank} WHERE run = ?", (run,))
+
+
+def working_since(connection: Connection) -> float | None:
+    """When the longest of the leases began whose owners may still write; None where nobody may."""
+    rows = map(_row_from, connection.execute(f"{_SELECT} WHERE owner != ''"))
+    return min((row.since for row in rows if row.may_still_write()), default=None)
+
+
 def _row(connection: Connection, run: str) -> _Row | None:
-    query = "SELECT token, owner, host, boot, pid, started, since, expires FROM leases WHERE run = ?"
-    found = connection.execute(query, (run,)).fetchone()
-    if found is None:
-        return None
+    found = connection.execute(f"{_SELECT} WHERE run = ?", (run,)).fetchone()
+    return None if found is None else _row_from(found)
+
+
+def _row_from(found: tuple[Any, ...]) -> _Row:
     token, owner, host, boot, pid, started, since, expires = found
     return _Row(token, owner, Process(host, boot, pid, started), since, expires)

@@ -14,7 +14,7 @@ from rlm_agent.store.database import Database
 from rlm_agent.store.reach import REACH
 from rlm_agent.store.writer import Op
 
-__all__ = ["Note", "Notes"]
+__all__ = ["Note", "Notes", "insert_note"]
 
 
 _COLUMNS = "n.id, n.run, n.text, n.at, n.turn"
@@ -24,7 +24,19 @@ _REACHED = f"""{REACH}
     SELECT {_COLUMNS} FROM reach JOIN adopted_notes a ON a.run = reach.run JOIN notes n ON n.id = a.note
     WHERE reach.until IS NULL OR n.turn <= reach.until
     ORDER BY 1"""
+_INSERT = """
+    INSERT OR IGNORE INTO notes (id, run, text, message_id, at)
+    VALUES (MAX(?, IFNULL((SELECT MAX(id) + 1 FROM notes), 0)), ?, ?, ?, ?)"""
 _UNREAD = f"SELECT {_COLUMNS} FROM notes n WHERE n.run = ? AND n.turn IS NULL ORDER BY n.id"
+
+
+def insert_note(connection: Connection, run: str, text: str, message_id: str | None = None) -> None:
+    """Inserts a note. Ledger keys name notes by their ids.
+
+    An id is the time in microseconds, so that it meets no other one in the home that the run is carried to.
+    """
+    now = time.time()
+    connection.execute(_INSERT, (int(now * 1e6), run, text, message_id, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +63,7 @@ class Notes:
         """Records a note and returns its id. The same message of a run is one note, however often it is sent."""
 
         def op(connection: Connection) -> int:
-            connection.execute(
-                "INSERT OR IGNORE INTO notes (run, text, message_id, at) VALUES (?, ?, ?, ?)",
-                (run, text, message_id, time.time()),
-            )
+            insert_note(connection, run, text, message_id)
             query = "SELECT MAX(id) FROM notes WHERE run = ? AND message_id IS ?"
             id: int = connection.execute(query, (run, message_id)).fetchone()[0]
             return id

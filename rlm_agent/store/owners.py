@@ -23,10 +23,14 @@ class Process:
     pid: int
     started: str
 
+    def is_near(self) -> bool:
+        """Whether it is of this host, boot and PID namespace, so that it can be looked at from here."""
+        here = this_process()
+        return (self.host, self.boot) == (here.host, here.boot)
+
     def is_dead(self) -> bool:
         """Whether it is surely gone: only ever True for a process of this host, boot and PID namespace."""
-        here = this_process()
-        if (self.host, self.boot) != (here.host, here.boot):
+        if not self.is_near():
             return False
         started = _start_of(self.pid)
         return started is None or bool(started and self.started and started != self.started)

@@ -1,12 +1,14 @@
 """What a run can reach: its own rows, and those of the runs it was forked from, up to the turn at which it left each.
 
-A fork stands where its origin stood: what was spent and said until then is its own past. SQL only; whose rows they are
-is the business of the modules that use it.
+A fork stands where its origin stood: what was spent and said until then is its own past. Whose rows they are is
+the business of the modules that use it.
 """
 
 from sqlite3 import Connection
 
-__all__ = ["REACH", "reach"]
+from rlm_agent.store.plain import unpack
+
+__all__ = ["REACH", "origins", "reach"]
 
 REACH = """
     WITH RECURSIVE reach (run, until) AS (
@@ -20,3 +22,17 @@ REACH = """
 def reach(connection: Connection, run: str) -> list[str]:
     """The ids of a run and of those that it descends from, the nearest one first."""
     return [row[0] for row in connection.execute(f"{REACH} SELECT run FROM reach", (run,))]
+
+
+def origins(connection: Connection, run: str) -> dict[str, int]:
+    """The runs whose record a run needs beside its own, and each's last turn of which it does.
+
+    These are the runs that it descends from, and those whose recorded replies its own turns took.
+    """
+    until = f"{REACH} SELECT run, until FROM reach WHERE until IS NOT NULL"
+    last: dict[str, int] = dict(connection.execute(until, (run,)).fetchall())
+    for number, body in connection.execute("SELECT number, body FROM turns WHERE run = ?", (run,)).fetchall():
+        given = connection.execute("SELECT run FROM steps WHERE key = ?", (unpack(body)["reply_key"],)).fetchone()
+        if given is not None and given[0] != run:
+            last[given[0]] = max(number, last.get(given[0], 0))
+    return last

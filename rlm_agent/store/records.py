@@ -39,6 +39,7 @@ class RunRecord:
         salt: branch salt, part of every ledger key of the run; "" unless forked with resampling or code.
         forked_from: id of the run that this one was forked from, or None.
         forked_at: number of the turn that it stood at then; 0: before the first.
+        removed: it was removed; what is left of it belongs to the runs that were forked from it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class RunRecord:
     forked_from: str | None = None
     forked_at: int | None = None
     version: int = RECORD_VERSION
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

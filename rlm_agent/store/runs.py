@@ -21,13 +21,13 @@ from rlm_agent.store.writer import Op
 
 __all__ = ["Runs"]
 
-_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version"
+_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version, r.removed"
 _QUESTION = (
     "q.run, q.number, q.find_key, q.status, q.stopped_by, q.active_seconds, q.created, q.version, q.body, q.result"
 )
 _BODY = ("digest", "message", "earlier", "context", "context_digest", "first_turn", "genesis", "parent")
 _BOTH = f"SELECT {_RUN}, {_QUESTION} FROM runs r JOIN questions q ON q.run = r.id"
-_RUN_COLUMNS = 9
+_RUN_COLUMNS = 10
 
 _RunList = list[RunRecord]  # `list` is a method below
 _StrList = list[str]
@@ -95,11 +95,13 @@ class Runs:
     def list(self, thread: str | None = None) -> _RunList:
         """All runs, or those of one thread, the oldest first."""
         order = "ORDER BY r.created, r.rowid"
-        return self._runs(order) if thread is None else self._runs(f"WHERE r.thread = ? {order}", thread)
+        if thread is None:
+            return self._runs(f"WHERE NOT r.removed {order}")
+        return self._runs(f"WHERE r.thread = ? {order}", thread)
 
     def last(self) -> RunRecord | None:
         """The run in which something happened most recently."""
-        found = self._runs("ORDER BY r.active DESC, r.rowid DESC LIMIT 1")
+        found = self._runs("WHERE NOT r.removed ORDER BY r.active DESC, r.rowid DESC LIMIT 1")
         return found[0] if found else None
 
     async def create(self, run: RunRecord, question: QuestionRecord, fence: Fence | None = None) -> None:

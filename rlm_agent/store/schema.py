@@ -78,7 +78,18 @@ def _add_signatures(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_forks, _add_signatures)
+def _add_housekeeping(connection: sqlite3.Connection) -> None:
+    """When a blob was last put, in seconds since the epoch, 0 in an older version; runs of which forks need a part."""
+    connection.execute("ALTER TABLE blobs ADD COLUMN touched REAL NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE runs ADD COLUMN removed INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _add_forks,
+    _add_signatures,
+    _add_housekeeping,
+)
 
 
 def migrate(connection: sqlite3.Connection, file: Path) -> None:

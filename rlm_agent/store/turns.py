@@ -5,6 +5,7 @@ run's head are written together.
 A run entered again at an older turn branches: several turns may then have one number.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
@@ -21,7 +22,7 @@ from rlm_agent.store.turn_ids import turn_id
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
 
-__all__ = ["Turns", "turn_id"]
+__all__ = ["Turns", "read_turns", "snapshot_of", "turn_id"]
 
 _CHAIN = """
     WITH RECURSIVE chain (id, parent, depth) AS (
@@ -31,6 +32,23 @@ _CHAIN = """
 
 
 _TurnList = list[TurnRecord]  # `list` is a method below
+
+
+def snapshot_of(connection: Connection, turn: TurnRecord) -> str | None:
+    """The blob key of the snapshot that holds the namespace after a turn: what must be kept for it, and carried along.
+
+    The one place that knows this; who vouches for it is `signatures.py`'s.
+    """
+    row = connection.execute("SELECT snapshot FROM snapshots WHERE turn = ?", (turn.id,)).fetchone()
+    return turn.snapshot if row is None else str(row[0])
+
+
+def read_turns(connection: Connection, ids: Iterable[str]) -> Iterator[TurnRecord]:
+    """Those of the turns that are there."""
+    for id in ids:
+        row = connection.execute("SELECT id, version, body FROM turns WHERE id = ?", (id,)).fetchone()
+        if row is not None:
+            yield _turn_from(row)
 
 
 class Turns:

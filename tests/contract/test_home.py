@@ -145,7 +145,8 @@ def test_what_was_queued_is_on_disk_after_a_normal_end(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom rlm_agent.store.home import Home\nhome = Home(sys.argv[1])\n"
         "for n in range(200):\n"
-        "    home.write(lambda c, n=n: c.execute('INSERT INTO blobs VALUES (?, ?)', (str(n), b'')).rowcount)\n"
+        "    row = (str(n), b'')\n"
+        "    home.write(lambda c, row=row: c.execute('INSERT INTO blobs (key, data) VALUES (?, ?)', row).rowcount)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "h")], check=True)
     with Home(tmp_path / "h") as home:

@@ -14,7 +14,7 @@ from rlm_agent.store.home import Home
 
 
 def insert(key: str):
-    return lambda connection: connection.execute("INSERT INTO blobs VALUES (?, ?)", (key, b"x")).rowcount
+    return lambda connection: connection.execute("INSERT INTO blobs (key, data) VALUES (?, ?)", (key, b"x")).rowcount
 
 
 def has(home: Home, key: str) -> bool:
