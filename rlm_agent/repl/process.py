@@ -94,6 +94,7 @@ class ProcessSession:
         self._cell_seconds = cell_seconds
         self._leaves = KnownLeaves(None)
         self._used = 0.0
+        self._stopped = False
         self._end: CellDone | None = None
         self._receiving: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -131,13 +132,18 @@ class ProcessSession:
         self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
     ) -> CellEvent:
         """See `Session.execute`."""
-        self._used = 0.0
+        self._used, self._stopped = 0.0, False
         entries = [dict(entry) for entry in history]
         return await self._go_on({"op": "execute", "code": code, "history": entries, "unready": unready})
 
     async def answer(self, replies: Mapping[int, Any]) -> CellEvent:
         """See `Session.answer`."""
         return await self._go_on({"op": "answer", "replies": [[number, reply] for number, reply in replies.items()]})
+
+    async def interrupt(self) -> None:
+        """See `Session.interrupt`."""
+        self._stopped = True
+        await asyncio.to_thread(self._spawner.signal, self.pid, signal.SIGINT)
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
@@ -214,7 +220,8 @@ class ProcessSession:
     def _done(self, done: CellDone) -> CellDone:
         error = done.error
         if done.error_kind == "interrupted":
-            error = f"{error}: stopped after {self._cell_seconds:g} s of running; the variables are kept."
+            when = "by an interrupt" if self._stopped else f"after {self._cell_seconds:g} s of running"
+            error = f"{error}: stopped {when}; the variables are kept."
         return replace(done, error=error, seconds=self._used)
 
     async def _within_limit(self) -> bool:
