@@ -8,8 +8,11 @@ import typer
 
 from rlm_agent.cli.corpus import corpus_commands
 from rlm_agent.cli.demo import demo
+from rlm_agent.cli.diff import diff
 from rlm_agent.cli.doctor import doctor
+from rlm_agent.cli.fork import fork
 from rlm_agent.cli.log import log
+from rlm_agent.cli.repl import repl
 from rlm_agent.cli.resume import resume
 from rlm_agent.cli.run import run
 from rlm_agent.cli.show import show
@@ -41,7 +44,7 @@ def _app() -> typer.Typer:
         name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
     app.callback()(_rlm)
-    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, doctor, demo)
+    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, repl, fork, diff, doctor, demo)
     for command in commands:
         app.command()(command)
     app.add_typer(corpus_commands(), name="corpus")

@@ -6,7 +6,7 @@ bounds, never a key.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from rlm_agent.store.versions import check_version
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
 
-__all__ = ["AGENT", "Start", "load_start", "save_start"]
+__all__ = ["AGENT", "Start", "find_start", "load_start", "save_start"]
 
 AGENT = "rlm"
 _VERSION = 1
@@ -71,6 +71,19 @@ def load_start(home: "Home", thread: str) -> Start | None:
         raise
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise HomeError(f"{file} is damaged: remove it, and resume with --model and --budget.") from error
+
+
+def find_start(home: "Home", thread: str) -> Start | None:
+    """How a thread was started; a fork that was never run is started as the run that it was forked from."""
+    found, run = load_start(home, thread), home.runs.newest(thread, "", AGENT)
+    if found is not None or run is None:
+        return found
+    for origin in home.runs.descent(run[0].id)[1:]:
+        above = home.runs.get(origin).thread
+        start = None if above is None else load_start(home, above)
+        if start is not None:
+            return replace(start, thread=thread)
+    return None
 
 
 def _file(home: "Home", thread: str) -> Path:
