@@ -14,6 +14,7 @@ from rlm_agent.cli.terminal import show as put
 from rlm_agent.cli.thread_names import look, turns_to
 from rlm_agent.cli.values import Form, Wanted, give_value
 from rlm_agent.cli.variables import variable_lines, why_lost
+from rlm_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView, TurnView
@@ -43,6 +44,8 @@ def show(
     """
     from rlm_agent.store.home import default_home
 
+    if value is None and (output is not None or form is not Form.text):
+        raise ConfigError("--as and -o tell what becomes of a value: name the variable with --value NAME.")
     with default_home(home) as opened:
         view = look(opened, thread)
         if value is not None:

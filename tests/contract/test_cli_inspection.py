@@ -122,6 +122,7 @@ def test_without_a_turn_a_fork_begins_at_the_newest(rlm: Rlm, done: Any) -> None
         (("show", THREAD, "--value", "이르"), ("이름",)),
         (("show", THREAD, "--value", "lock"), ("lost", "lives only in the process")),
         (("show", THREAD, "--value", "table", "-o", "/no/such/place"), ("/no/such/place", "cannot be written")),
+        (("show", THREAD, "--as", "json"), ("--value NAME",)),
         (("diff", THREAD, f"{THREAD}@7"), ("no turn 7",)),
         (("diff", THREAD, "nobody@1"), ("nobody", "rlm threads")),
         (("repl", THREAD, "--turn", "9"), ("no turn 9",)),
@@ -273,6 +274,7 @@ def test_a_prompt_in_a_terminal(rlm: Rlm, done: Any, own_home: Path) -> None:
     assert history.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_cell_that_does_not_stop_is_ended_by_the_second_ctrl_c(done: Any) -> None:
     stubborn = b"import time\rwhile True:\r try: time.sleep(1)\r except BaseException: pass\r\r"
     with pseudo_terminal.terminal([*COMMAND, "repl", THREAD, "-q"], os.environ) as shown:
