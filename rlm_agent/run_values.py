@@ -4,6 +4,7 @@ Invariant: the host never unpickles, and the run is only read: a worker here is 
 host functions, that ends with its look.
 """
 
+import asyncio
 import difflib
 import io
 import json
@@ -16,7 +17,7 @@ from rlm_agent import keys
 from rlm_agent.bridge import run_sync
 from rlm_agent.errors import ConfigError, KernelError
 from rlm_agent.repl.kernel import Bindings, CellDone, CellPaused, Request, Session
-from rlm_agent.repl.process import ProcessKernel
+from rlm_agent.repl.process import RESTORED, ProcessKernel
 from rlm_agent.restoring import snapshot_after
 from rlm_agent.settings import Limits
 from rlm_agent.store.home import Home
@@ -28,6 +29,7 @@ __all__ = ["EvalResult", "RunCopy", "read_value"]
 
 _BOUND = ("answer", "context", "history", "messages", "task")
 _NO_CALLS = "this is a throw-away copy of the run: it makes no sub-calls, and pays for nothing"
+_ANEW = "this copy begins anew, and what was tried in it is gone"
 _SEND = "__import__('rlm_agent.value_forms', fromlist=['send']).send(globals(), {name!r}, {form!r})"
 
 
@@ -54,12 +56,22 @@ class RunCopy:
     ) -> None:
         self._home, self._question, self._chain, self._thread = home, question, chain, thread
         self._session: Session | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Future[None] | None = None
         self._taken: list[Any] = []
 
     def eval(self, code: str) -> EvalResult:
         """Runs code as a cell. What it changes is there for the next `eval` and nowhere else."""
         done = run_sync(lambda: self._run(code))
-        return EvalResult(done.output, done.error)
+        return EvalResult(done.output, None if done.error is None else done.error.replace(RESTORED, _ANEW))
+
+    def interrupt(self) -> None:
+        """Stops an `eval` that runs in another thread, or, called by a signal handler, in this one; it then returns.
+
+        Does not wait, and the variables are kept. Harmless where nothing runs.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._interrupt)
 
     def take(self, name: str, form: str) -> bytes:
         """A variable as bytes of one of `value_forms.FORMS`.
@@ -91,12 +103,26 @@ class RunCopy:
         self.close()
 
     async def _run(self, code: str) -> CellDone:
+        self._loop = asyncio.get_running_loop()
         if self._session is None or not self._session.alive:
             self._session = await self._restored()
-        event = await self._session.execute(code)
+        try:
+            return await self._executed(self._session, code)
+        except asyncio.CancelledError:
+            session, self._session = self._session, None  # a cell may be running in it: nothing can be asked of it
+            await session.close()
+            raise
+
+    async def _executed(self, session: Session, code: str) -> CellDone:
+        event = await session.execute(code)
         while isinstance(event, CellPaused):
-            event = await self._session.answer({request.id: self._reply(request) for request in event.requests})
+            event = await session.answer({request.id: self._reply(request) for request in event.requests})
         return event
+
+    def _interrupt(self) -> None:
+        """On the loop. Its task is kept, since a loop holds no task fast."""
+        if self._session is not None:
+            self._stopping = asyncio.ensure_future(self._session.interrupt())
 
     def _reply(self, request: Request) -> dict[str, Any]:
         if request.kind == "function" and request.name == TAKE:

@@ -58,7 +58,7 @@ def _ended(command: Callable[[], int]) -> int:
 
 def _failed(error: Exception) -> int:
     if debug():
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, RLMError):
         say(f"rlm: {one_line(str(error))}")
         return Code.USAGE if isinstance(error, ConfigError) else Code.FAILED

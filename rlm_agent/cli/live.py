@@ -1,7 +1,8 @@
 """The live view: lines that stay, and below them a few that are drawn anew while the run goes on.
 
-Invariant: one thread draws, at most four times a second, however many events there are; stdout is left alone. Colours
-are Rich's to leave out (`NO_COLOR`). What the lines say is decided in `progress.py` and `spending.py`.
+Invariant: one thread draws, at most four times a second, however many events there are; stdout is left alone, and every
+line is cleaned. Colours are Rich's to leave out (`NO_COLOR`). What the lines say is decided in `progress.py` and
+`spending.py`.
 """
 
 import threading
@@ -16,6 +17,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from rlm_agent.cli.terminal import clean
 
 __all__ = ["LiveView"]
 
@@ -59,7 +62,7 @@ class LiveView:
     def say(self, line: str) -> None:
         """A line that stays; it is shown with the next drawing."""
         with self._lock:
-            self._lines.append(Text(line, style="red" if "failed" in line else ""))
+            self._lines.append(Text(clean(line), style="red" if "failed" in line else ""))
 
     def _paint_on(self) -> None:
         with suppress(OSError):  # the terminal is gone: the run goes on without a view
@@ -84,6 +87,6 @@ class LiveView:
         return Group(head, *(self._fitting(f"  {line}", "dim") for line in others))
 
     def _fitting(self, line: str, style: str = "") -> Text:
-        text = Text(line, style=style, no_wrap=True)
+        text = Text(clean(line), style=style, no_wrap=True)
         text.truncate(max(8, self._console.width - _MARGIN), overflow="ellipsis")
         return text

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlm_agent.cli.columns import padded, table
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption, LastOption
 from rlm_agent.cli.outcome import status_word
-from rlm_agent.cli.terminal import counted, first_words, say, show
-from rlm_agent.cli.thread_names import last_thread
+from rlm_agent.cli.terminal import counted, first_words, one_line, say, show_row
+from rlm_agent.cli.thread_names import last_thread, look
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView, TurnView
@@ -25,15 +26,14 @@ def log(
     home: HomeOption = None,
 ) -> int:
     """Lists the newest runs, the newest one first; or the turns of one thread."""
-    from rlm_agent.inspection import open_run
     from rlm_agent.store.home import default_home
 
     with default_home(home) as opened:
         if thread is None and not last:
             return _list_runs(opened, limit)
-        view = open_run(thread if thread is not None else last_thread(opened), home=opened)
+        view = look(opened, thread if thread is not None else last_thread(opened))
         for turn in view.turns[-limit:]:
-            show(_turn_line(turn))
+            show_row(_turn_line(turn))
         if view.head is None:
             say(f"no turn yet ({status_word(view.status)})")
     return Code.ANSWERED
@@ -43,20 +43,20 @@ def _list_runs(home: "Home", limit: int) -> int:
     from rlm_agent.inspection import runs
 
     newest = runs(home=home)[: -limit - 1 : -1]
-    for view in newest:
-        show(_run_line(view))
+    for line in table([_run_cells(view) for view in newest]):
+        show_row(line)
     if not newest:
         say(f"the home {home.path} holds no run yet")
     return Code.ANSWERED
 
 
-def _run_line(view: "RunView") -> str:
-    head, question = view.head, view.questions[-1]
+def _run_cells(view: "RunView") -> list[str]:
+    head, question = view.head, view.question
     thread = view.record.thread or f"(run {view.id[:12]})"
-    place = f" [{view.record.path}]" if view.record.path else ""
+    place = f" [{one_line(view.record.path)}]" if view.record.path else ""
     turns = 0 if head is None else head.number
     words = first_words(str(question.message["text"]), 60)
-    return f"{first_words(thread, 40):<12}  {status_word(view.status):<10}  {counted(turns, 'turn'):>9}  {words}{place}"
+    return [padded(one_line(thread), 12), status_word(view.status), f"{counted(turns, 'turn'):>9}", f"{words}{place}"]
 
 
 def _turn_line(turn: "TurnView") -> str:

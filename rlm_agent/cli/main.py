@@ -8,11 +8,14 @@ import typer
 
 from rlm_agent.cli.corpus import corpus_commands
 from rlm_agent.cli.demo import demo
+from rlm_agent.cli.diff import diff
 from rlm_agent.cli.doctor import doctor
 from rlm_agent.cli.export import export
+from rlm_agent.cli.fork import fork
 from rlm_agent.cli.gc import gc
 from rlm_agent.cli.imports import import_archive
 from rlm_agent.cli.log import log
+from rlm_agent.cli.repl import repl
 from rlm_agent.cli.resume import resume
 from rlm_agent.cli.rm import rm
 from rlm_agent.cli.run import run
@@ -45,7 +48,9 @@ def _app() -> typer.Typer:
         name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
     app.callback()(_rlm)
-    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, export, rm, gc, doctor, demo)
+    working = (run, resume, tell, threads, log, show, repl, fork, diff)
+    keeping = (export, rm, gc, doctor, demo)
+    commands: tuple[Callable[..., None], ...] = (*working, *keeping)
     for command in commands:
         app.command()(command)
     app.command("import")(import_archive)

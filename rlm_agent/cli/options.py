@@ -22,6 +22,7 @@ __all__ = [
     "ModelOption",
     "QuietOption",
     "SubModelOption",
+    "added_bounds",
     "named_model",
     "parse_budget",
     "text_or_stdin",
@@ -92,15 +93,25 @@ def parse_budget(given: Sequence[str] | None, base: Budget) -> tuple[Budget, set
     Raises:
         ConfigError: an item is no bound.
     """
-    items = [item.strip() for text in given or () for item in text.split(",") if item.strip()]
     changes: dict[str, int | float | None] = {}
-    for item in items:
+    for item in _items(given):
         name, equals, value = item.partition("=")
         if not equals or name not in {f.name for f in fields(Budget)}:
             names = ", ".join(f.name for f in fields(Budget))
             raise ConfigError(f"--budget {item}: write name=value, with one of the names {names}.")
         changes[name] = _bound(name, value.strip(), getattr(base, name))
     return replace(base, **changes), set(changes)  # type: ignore[arg-type]
+
+
+def added_bounds(given: Sequence[str] | None) -> dict[str, float]:
+    """Of the items that `parse_budget` took, those that add to a bound: by how much each is raised."""
+    pairs = [item.partition("=+") for item in _items(given)]
+    added = {name: _number(name, value) for name, plus, value in pairs if plus}
+    return {name: amount for name, amount in added.items() if amount}
+
+
+def _items(given: Sequence[str] | None) -> list[str]:
+    return [item.strip() for text in given or () for item in text.split(",") if item.strip()]
 
 
 def _bound(name: str, value: str, before: float | None) -> int | float | None:

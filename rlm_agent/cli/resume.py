@@ -1,8 +1,9 @@
 """`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,13 +18,19 @@ from rlm_agent.cli.options import (
     ModelOption,
     QuietOption,
     SubModelOption,
+    added_bounds,
     named_model,
     parse_budget,
 )
 from rlm_agent.cli.outcome import View, give
-from rlm_agent.cli.starts import Start, load_start
+from rlm_agent.cli.starts import Start, find_start
+from rlm_agent.cli.terminal import say
 from rlm_agent.cli.thread_names import named_thread, newest_question
+from rlm_agent.errors import LeaseHeld
 from rlm_agent.settings import Budget
+
+if TYPE_CHECKING:
+    from rlm_agent.store.home import Home
 
 __all__ = ["resume"]
 
@@ -49,8 +56,8 @@ def resume(
 ) -> int:
     """Goes on with a run that was killed, interrupted or stopped by a limit.
 
-    Nothing that was paid for is paid again. --budget usd=+10 adds to the recorded bound. An answered thread gives its
-    recorded answer again.
+    Nothing that was paid for is paid again. --budget usd=+10 adds to the recorded bound, also of a run that another
+    process works on: that has it from its next turn on. An answered thread gives its recorded answer again.
     """
     from rlm_agent.store.home import default_home
 
@@ -59,14 +66,30 @@ def resume(
         name = named_thread(opened, thread, last)
         _, question = newest_question(opened, name)
         if question.status == "answered" and question.result is not None and not rebuild:
+            if budget:
+                say(f"answered already, no bound holds it: ask on with rlm run TEXT --thread {shlex.quote(name)}")
             return _given_again(name, question.result, view)
         from rlm_agent.cli.agents import prepare_agent
         from rlm_agent.cli.entering import enter
 
-        recorded = load_start(opened, name)
+        recorded = find_start(opened, name)
         start, given = _start(name, recorded, budget, model, sub_model)
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
-        return enter(opened, prepared, None, view, rebuild=rebuild)
+        try:
+            return enter(opened, prepared, None, view, rebuild=rebuild)
+        except LeaseHeld as error:
+            raise LeaseHeld(f"{error}{_raised_for_its_owner(opened, name, budget)}") from error
+
+
+def _raised_for_its_owner(home: "Home", thread: str, budget: Sequence[str] | None) -> str:
+    """Raises the bounds of a run that another process works on. Returns what is to be said of it."""
+    amounts = added_bounds(budget)
+    if not amounts:
+        return ""
+    from rlm_agent.inspection import open_run
+
+    open_run(thread, home=home).extend(**amounts)
+    return " The raised bounds are recorded: it has them from its next turn on."
 
 
 def _given_again(thread: str, result: Mapping[str, Any], view: View) -> int:

@@ -21,7 +21,7 @@ from rlm_agent.cli.options import (
     text_or_stdin,
 )
 from rlm_agent.cli.outcome import View
-from rlm_agent.cli.starts import AGENT, Start, load_start
+from rlm_agent.cli.starts import AGENT, Start, find_start
 from rlm_agent.errors import ConfigError, LeaseHeld
 from rlm_agent.settings import Budget
 
@@ -109,7 +109,7 @@ def _before(home: "Home", thread: str | None) -> _Before:
         return _Before()
     found = home.runs.newest(thread, "", AGENT)
     is_open = found is not None and found[1].status == "open"
-    return _Before(load_start(home, thread), str(found[1].message["text"]) if found and is_open else None)
+    return _Before(find_start(home, thread), str(found[1].message["text"]) if found and is_open else None)
 
 
 def _start(before: _Before, thread: str | None, model: str | None, sub_model: str | None, bounds: Budget) -> Start:

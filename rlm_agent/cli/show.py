@@ -1,6 +1,7 @@
-"""`rlm show`: a thread's question and answer, or one of its turns in full."""
+"""`rlm show`: a thread's question and answer, one of its turns in full, its variables, or the value of one."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,11 @@ import typer
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption
 from rlm_agent.cli.outcome import spent, status_word
+from rlm_agent.cli.terminal import say, show_row
 from rlm_agent.cli.terminal import show as put
+from rlm_agent.cli.thread_names import look, turns_to
+from rlm_agent.cli.values import Form, Wanted, give_value
+from rlm_agent.cli.variables import variable_lines, why_lost
 from rlm_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,31 +24,54 @@ __all__ = ["show"]
 
 @reported
 def show(
-    thread: Annotated[str, typer.Argument(help="The thread id.")],
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread id.")],
     turn: Annotated[int | None, typer.Option("--turn", "-t", help="This turn in full, numbered from 1.")] = None,
+    variables: Annotated[
+        bool, typer.Option("--vars", help="The variables at the end of the turn, or of the newest one.")
+    ] = False,
+    value: Annotated[str | None, typer.Option("--value", metavar="NAME", help="The value of one variable.")] = None,
+    form: Annotated[
+        Form, typer.Option("--as", help="With --value: as JSON, its str, a .npy file of an array, or its bytes.")
+    ] = Form.text,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="With --value: write it to a file.")
+    ] = None,
     home: HomeOption = None,
 ) -> int:
-    """Shows the question, answer and usage of a thread, or one turn: reasoning, code, output, sub-calls, usage."""
-    from rlm_agent.inspection import open_run
+    """Shows the question, answer and usage of a thread, or one turn: reasoning, code, output, sub-calls, usage.
+
+    --vars lists the variables as they were recorded; --value restores the turn in a worker and gives one of them.
+    """
     from rlm_agent.store.home import default_home
 
+    if value is None and (output is not None or form is not Form.text):
+        raise ConfigError("--as and -o tell what becomes of a value: name the variable with --value NAME.")
     with default_home(home) as opened:
-        view = open_run(thread, home=opened)
+        view = look(opened, thread)
+        if value is not None:
+            return give_value(view, turn, Wanted(value, form, output))
+        if variables:
+            return _list_variables(view, turn)
         put(_run_text(view) if turn is None else _turn_text(_turn(view, turn)))
     return Code.ANSWERED
 
 
+def _list_variables(view: "RunView", number: int | None) -> int:
+    turns = turns_to(view, number)
+    lines = variable_lines(turns[-1].variables, why_lost(turns)) if turns else []
+    for line in lines:
+        show_row(line)
+    if not lines:
+        say("no variables yet")
+    return Code.ANSWERED
+
+
 def _turn(view: "RunView", number: int) -> "TurnView":
-    turns = view.turns
-    for turn in turns:
-        if turn.number == number:
-            return turn
-    there = f"its turns are 1 to {turns[-1].number}" if turns else "it has no turn yet"
-    raise ConfigError(f"Thread {view.record.thread!r} has no turn {number}: {there}.")
+    return turns_to(view, number)[-1]
 
 
 def _run_text(view: "RunView") -> str:
-    question, head = view.questions[-1], view.head
+    question, head = view.question, view.head
     stopped = f" ({question.stopped_by})" if question.stopped_by not in (None, "ready") else ""
     parts = [
         _section("question", str(question.message["text"])),

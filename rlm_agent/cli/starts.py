@@ -7,7 +7,7 @@ bounds, never a key.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from rlm_agent.store.versions import check_version
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
 
-__all__ = ["AGENT", "Start", "forget_start", "load_start", "save_start", "start_from"]
+__all__ = ["AGENT", "Start", "find_start", "forget_start", "load_start", "save_start", "start_from"]
 
 AGENT = "rlm"
 _VERSION = 1
@@ -84,6 +84,19 @@ def forget_start(home: "Home", thread: str) -> None:
     file = _file(home, thread)
     with explained(file):
         file.unlink(missing_ok=True)
+
+
+def find_start(home: "Home", thread: str) -> Start | None:
+    """How a thread was started; a fork that was never run is started as the run that it was forked from."""
+    found, run = load_start(home, thread), home.runs.newest(thread, "", AGENT)
+    if found is not None or run is None:
+        return found
+    for origin in home.runs.descent(run[0].id)[1:]:
+        above = home.runs.get(origin).thread
+        start = None if above is None else load_start(home, above)
+        if start is not None:
+            return replace(start, thread=thread)
+    return None
 
 
 def _file(home: "Home", thread: str) -> Path:

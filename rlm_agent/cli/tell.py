@@ -1,18 +1,22 @@
 """`rlm tell`: a note to a run that is not answered yet, also while another process works on it."""
 
-import asyncio
-from typing import Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption, text_or_stdin
 from rlm_agent.cli.outcome import View, resume_command
+from rlm_agent.cli.starts import AGENT
 from rlm_agent.cli.terminal import one_line, say
-from rlm_agent.cli.thread_names import newest_question
+from rlm_agent.cli.thread_names import look
 from rlm_agent.errors import ConfigError
 
-__all__ = ["tell"]
+if TYPE_CHECKING:
+    from rlm_agent.inspection import RunView
+
+__all__ = ["noted", "tell"]
 
 
 @reported
@@ -26,10 +30,20 @@ def tell(
     from rlm_agent.store.home import default_home
 
     with default_home(home) as opened:
-        run, question = newest_question(opened, thread)
-        if question.status == "answered":
-            raise ConfigError(f"Thread {thread!r} is answered: ask on with rlm run TEXT --thread {thread}.")
-        asyncio.run(opened.notes.add(run.id, said))
-    command = resume_command(thread, View(home=home))
-    say(f"noted: the root of {one_line(thread)} reads it at its next turn; where nothing works on it: {command}")
+        say(noted(look(opened, thread), said, View(home=home)))
     return Code.ANSWERED
+
+
+def noted(view: "RunView", text: str, given: View) -> str:
+    """Leaves a note to a run's root. Returns what is to be said of it.
+
+    Raises:
+        ConfigError: the run is answered: nobody would read it.
+    """
+    thread, ours = str(view.record.thread), not view.record.path and view.record.name == AGENT
+    if view.status == "answered":
+        more = f": ask on with rlm run TEXT --thread {shlex.quote(thread)}" if ours else ""
+        raise ConfigError(f"Thread {thread!r} is answered{more}.")
+    view.tell(text)
+    command = resume_command(thread, given) if ours else "its own program goes on with it"
+    return f"noted: the root of {one_line(thread)} reads it at its next turn; where nothing works on it: {command}"

@@ -9,6 +9,8 @@ import re
 import sys
 from typing import Any
 
+from rlm_agent.cli.columns import cut, terminal_columns
+
 __all__ = [
     "bytes_text",
     "clean",
@@ -21,13 +23,14 @@ __all__ = [
     "say",
     "say_below",
     "show",
+    "show_row",
 ]
 
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]",  # the two-character ones
-    re.S,
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|\Z)"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
+    # The two-character ones. An opening without an end on its line is one of these: what follows must not be hidden.
+    r"|\x1b[ -/]*[0-~]",
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -44,9 +47,8 @@ def one_line(text: str) -> str:
 
 
 def first_words(text: str, most: int) -> str:
-    """The beginning of the text on one line of at most `most` characters."""
-    line = one_line(text[: 20 * most])
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    """The beginning of the text on one line of at most `most` columns."""
+    return cut(one_line(text[: 20 * most]), most)
 
 
 def counted(number: int, noun: str) -> str:
@@ -63,13 +65,13 @@ def bytes_text(size: int) -> str:
 
 
 def say(line: str) -> None:
-    """One line to the person at the keyboard, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """One line to the person at the keyboard, on stderr, cleaned wherever that leads."""
+    print(clean(line), file=sys.stderr, flush=True)
 
 
 def say_below(line: str) -> None:
     """One line after a Ctrl-C: on a terminal below the "^C" that it echoed, where one is to be expected."""
-    print(f"\n{line}" if sys.stderr.isatty() and not is_screen() else line, file=sys.stderr, flush=True)
+    say(f"\n{line}" if sys.stderr.isatty() and not is_screen() else line)
 
 
 def show(text: str) -> None:
@@ -77,6 +79,11 @@ def show(text: str) -> None:
     text = clean(text) if sys.stdout.isatty() else text
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     sys.stdout.flush()
+
+
+def show_row(line: str) -> None:
+    """One row of a list, on stdout: on a terminal no longer than its width, so that a row stays a line."""
+    show(cut(clean(line), terminal_columns()) if sys.stdout.isatty() else line)
 
 
 def json_text(value: Any) -> str:
@@ -91,7 +98,11 @@ def is_screen() -> bool:
 
 
 def forgiving_streams() -> None:
-    """Lets text that the terminal's encoding cannot hold come out escaped rather than as an error."""
+    """Lets text that the terminal's encoding cannot hold come out escaped, and text to a closed stream go nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # it stands until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

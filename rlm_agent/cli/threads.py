@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlm_agent.cli.columns import padded, table
 from rlm_agent.cli.exits import Code, reported
 from rlm_agent.cli.options import HomeOption
 from rlm_agent.cli.outcome import status_word
-from rlm_agent.cli.terminal import counted, first_words, json_text, say, show
+from rlm_agent.cli.terminal import counted, first_words, json_text, one_line, say, show, show_row
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView
@@ -31,8 +32,8 @@ def threads(
         rows = _rows(opened)[:limit]
         if as_json:
             show(json_text(rows))
-        for row in () if as_json else rows:
-            show(_line(row))
+        for line in () if as_json else table([_cells(row) for row in rows]):
+            show_row(line)
         if not rows and not as_json:
             say(f"the home {opened.path} holds no thread yet: start one with rlm run")
     return Code.ANSWERED
@@ -56,7 +57,7 @@ def _shown(found: "Iterable[RunView]") -> "RunView":
 
 def _row(thread: str, view: "RunView") -> dict[str, Any]:
     questions, head = view.questions, view.head
-    newest = questions[-1]
+    newest = view.question
     return {
         "thread": thread,
         "run": view.id,
@@ -71,11 +72,10 @@ def _row(thread: str, view: "RunView") -> dict[str, Any]:
     }
 
 
-def _line(row: dict[str, Any]) -> str:
+def _cells(row: dict[str, Any]) -> list[str]:
     place = " (embedded)" if row["embedded"] else ""
-    counts = f"{counted(row['questions'], 'question'):>11}  {counted(row['turns'], 'turn'):>9}"
+    thread = padded(one_line(row["thread"]), 12)
+    counts = [f"{counted(row['questions'], 'question'):>11}", f"{counted(row['turns'], 'turn'):>9}"]
     when = row["asked"][:16].replace("T", " ")
-    thread = first_words(row["thread"], 40)
-    return (
-        f"{thread:<12}  {status_word(row['status']):<10}  {counts}  {when}  {first_words(row['question'], 60)}{place}"
-    )
+    status = padded(status_word(row["status"]), 10)
+    return [thread, status, *counts, when, f"{first_words(row['question'], 60)}{place}"]

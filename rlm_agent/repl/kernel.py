@@ -109,7 +109,7 @@ class CellDone:
     Attributes:
         output: what it printed and its last expression, in order, capped by the worker with a marker.
         error: traceback of the cell's own code, or one line for a killed worker; None when it did not fail.
-        error_kind: "interrupted" (time limit, namespace kept), "killed" and "died" (the worker is gone).
+        error_kind: "interrupted" (time limit or `interrupt`, namespace kept), "killed" and "died" (the worker is gone).
         seconds: running time without waiting for answers.
         answer: {"content": JSON value or str, "ready": bool}; None when the worker is gone.
         readings: as those of CellPaused; none when the worker is gone.
@@ -195,6 +195,10 @@ class Session(Protocol):
         """Goes on with a paused cell. For "llm" and "rlm" a reply is a list of dicts {"text", "ok", "error", "data",
         "sources", "usage", "model", "seconds"}, for "function" {"ok", "value"} or {"ok": False, "error"};
         {"refused": text} for any kind raises BudgetExceeded with that text in the cell. `readings` as in `execute`."""
+
+    async def interrupt(self) -> None:
+        """Stops the cell that runs, as its time limit would: the one call that is made while `execute` waits. The
+        variables are kept. Between cells nothing happens."""
 
     async def snapshot(self) -> Snapshot:
         """The namespace. Only between cells. What it gives must be kept before the next one is taken."""

@@ -96,6 +96,7 @@ class ProcessSession:
         self._disk_bytes = limits.disk_mb << 20
         self._leaves = KnownLeaves(None)
         self._used = 0.0
+        self._stopped = False
         self._end: CellDone | None = None
         self._receiving: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -140,7 +141,7 @@ class ProcessSession:
         readings: Sequence[int] = (),
     ) -> CellEvent:
         """See `Session.execute`."""
-        self._used = 0.0
+        self._used, self._stopped = 0.0, False
         entries = [dict(entry) for entry in history]
         message = {"op": "execute", "code": code, "history": entries, "unready": unready}
         return await self._go_on({**message, "seed": seed, "clock": list(readings)})
@@ -149,6 +150,11 @@ class ProcessSession:
         """See `Session.answer`."""
         answered = [[number, reply] for number, reply in replies.items()]
         return await self._go_on({"op": "answer", "replies": answered, "clock": list(readings)})
+
+    async def interrupt(self) -> None:
+        """See `Session.interrupt`."""
+        self._stopped = True
+        await asyncio.to_thread(self._spawner.signal, self.pid, signal.SIGINT)
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
@@ -225,7 +231,8 @@ class ProcessSession:
     def _done(self, done: CellDone) -> CellDone:
         error = done.error
         if done.error_kind == "interrupted":
-            error = f"{error}: stopped after {self._cell_seconds:g} s of running; the variables are kept."
+            when = "by an interrupt" if self._stopped else f"after {self._cell_seconds:g} s of running"
+            error = f"{error}: stopped {when}; the variables are kept."
         return replace(done, error=error, seconds=self._used)
 
     async def _within_limit(self) -> bool:

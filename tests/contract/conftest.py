@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from command_line import rlm  # noqa: F401  # a fixture
 
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, Kernel, Session, Snapshot, SnapshotSource
 from rlm_agent.repl.process import ProcessKernel
@@ -21,6 +22,7 @@ class Repl:
         self.leaves = leaves
         self.lost: tuple[Any, ...] = ()
         self.execute, self.answer, self.close = session.execute, session.answer, session.close
+        self.interrupt = session.interrupt
 
     @property
     def alive(self) -> bool:

@@ -238,6 +238,64 @@ def test_forks_of_a_living_run(bench: Bench) -> None:
     assert content(worked[0]).startswith("q/1/3/")
 
 
+def blobs(bench: Bench) -> tuple[int, int]:
+    """How many blobs the home holds, small and large, and their bytes."""
+    query = "SELECT COUNT(*), SUM(LENGTH(data)) FROM blobs"
+    count, size = bench.home.write(lambda db: db.execute(query).fetchone()).result()
+    sizes = [path.stat().st_size for path in (bench.home.path / "blobs").rglob("*") if path.is_file()]
+    return count + len(sizes), size + sum(sizes)
+
+
+def test_a_fork_shares_all_blobs_and_adds_only_what_is_new(bench: Bench) -> None:
+    big = "```python\nimport random\nbig, n, found, picks = random.Random(1).randbytes(300_000), 1, [], []\n```"
+    bench.agent([big, MORE, READY]).invoke(asked("q"), THREAD)
+    before = blobs(bench)
+    assert before[1] > 300_000
+    config = bench.run().fork(turn=2)
+    assert blobs(bench) == before
+    bench.agent([]).invoke(None, config)
+    assert blobs(bench) == before, "turns that are replayed have the blobs that are there"
+    changed = bench.run().fork(turn=2, code="n = 77")
+    bench.agent([READY]).invoke(None, changed)
+    added = blobs(bench)[1] - before[1]
+    assert 0 < added < 50_000
+    assert len(bench.run(changed).value("big", as_="bytes")) == 300_000
+
+
+def test_a_fork_while_the_cell_waits_in_a_batch(bench: Bench) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def sub(messages: list[Any]) -> str:
+        begun.set()
+        assert go_on.wait(60)
+        return f"re {messages[-1].content}"
+
+    script = iter(SCRIPT)
+    living = create_rlm_agent(
+        ScriptedModel(replies=lambda _: next(script), log=bench.log),
+        sub_model=ScriptedModel(replies=sub, log=bench.log),
+        home=bench.home,
+        checkpointer=bench.home.checkpointer,
+    )
+    worked: list[Any] = []
+    thread = threading.Thread(target=lambda: worked.append(living.invoke(asked("q"), THREAD)))
+    thread.start()
+    try:
+        assert begun.wait(60)
+        run = bench.run()
+        assert run.head is not None
+        assert run.head.number == 1
+        assert run.eval("picks.clear()\nn").output == "1\n"
+        config = run.fork(turn=1, code="n, found = 'forked', [1, 2, 3]")
+        assert content(bench.agent([READY]).invoke(None, config)).startswith("q/forked/3/")
+    finally:
+        go_on.set()
+        thread.join(60)
+    assert content(worked[0]).startswith("q/2/3/["), "n is 2, three were found"
+    assert len(bench.run().value("picks")) == 2, "the cell that waited has its own list"
+    assert [turn.record.id for turn in bench.run(config).turns][:1] == [bench.run().turns[0].record.id]
+
+
 class Host(TypedDict, total=False):
     messages: list[Any]
     rlm: dict[str, Any]

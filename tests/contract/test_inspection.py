@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,26 @@ def test_a_copy_can_be_worked_with(done: Any) -> None:
         copy.eval("words.append('more')\nnew = len(words)")
         assert copy.eval("new").output == "3\n"
     assert done.value("words", turn=1) == ["alpha", "beta"]
+
+
+def test_an_eval_is_interrupted_and_keeps_its_variables(done: Any) -> None:
+    with done.copy() as copy:
+        copy.interrupt()
+        copy.eval("mine = 1")
+        timer = threading.Timer(0.5, copy.interrupt)
+        timer.start()
+        stopped = copy.eval("while True: pass")
+        timer.join()
+        assert "stopped by an interrupt" in (stopped.error or "")
+        assert copy.eval("mine").output == "1\n"
+
+
+def test_a_copy_whose_worker_died_begins_anew_and_says_so(done: Any) -> None:
+    with done.copy() as copy:
+        copy.eval("mine = 1")
+        died = copy.eval("import os\nos._exit(3)")
+        assert "this copy begins anew, and what was tried in it is gone" in (died.error or "")
+        assert copy.eval("'mine' in globals(), len(words)").output == "(False, 3)\n"
 
 
 def test_a_copy_pays_for_nothing(done: Any, home: Home) -> None:

@@ -1,5 +1,6 @@
 """What any kernel owes a cell: the rules of the REPL, what is bound, time limits and death."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import msgpack
 import pytest
 
 from rlm_agent.repl import process
-from rlm_agent.repl.kernel import ContextSource
+from rlm_agent.repl.kernel import CellDone, ContextSource
 from rlm_agent.settings import Limits
 
 Repl = Any  # of conftest.py
@@ -286,6 +287,18 @@ async def test_a_cells_time_is_the_sum_of_its_stretches(make_repl: MakeRepl) -> 
     assert event.error_kind == "interrupted"
     assert 0.5 < event.seconds < 1.5
     assert await repl.shown("time.sleep(0.4)\n'late' in globals()") == "False\n"
+
+
+async def test_a_cell_is_interrupted_when_it_is_told(repl: Repl) -> None:
+    running = asyncio.ensure_future(repl.execute("x = 1\nprint('begun')\nwhile True: pass"))
+    await asyncio.sleep(0.5)
+    await repl.interrupt()
+    event = await asyncio.wait_for(running, 10)
+    assert isinstance(event, CellDone)
+    assert (event.error_kind, event.output) == ("interrupted", "begun\n")
+    assert (event.error or "").endswith("KeyboardInterrupt: stopped by an interrupt; the variables are kept.")
+    await repl.interrupt()
+    assert await repl.shown("x") == "1\n", "between cells nothing happens"
 
 
 async def test_an_awaiting_cell_is_interrupted_whole(make_repl: MakeRepl) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 CTRL_C = b"\x03"
+CTRL_D = b"\x04"
 
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -51,10 +52,10 @@ class PseudoTerminal:
         """Types on its keyboard."""
         os.write(self._master, keys)
 
-    def read_until(self, pattern: str, seconds: float = 60) -> "re.Match[str]":
-        """Reads until the screen shows a pattern."""
+    def read_until(self, pattern: str, seconds: float = 60, *, since: int = 0) -> "re.Match[str]":
+        """Reads until the screen shows a pattern, in what comes after its first `since` characters."""
         deadline = time.monotonic() + seconds
-        while (found := re.search(pattern, self.screen)) is None:
+        while (found := re.search(pattern, self.screen[since:])) is None:
             in_time = self._read(0.05) and time.monotonic() < deadline
             assert in_time, f"{pattern!r} was not seen on the screen:\n{self.screen}"
         return found

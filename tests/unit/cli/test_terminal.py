@@ -19,6 +19,7 @@ from rlm_agent.cli import terminal
         ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1b]52;c;ZXZpbA==", ""),
         ("\x1bPq#0\x1b\\sixel", "sixel"),
+        ("\x1b]0;never closed\nos.system('x')\n", "0;never closed\nos.system('x')\n"),
         ("\x1b(0lines\x1b7", "lines"),
         ("one\rtwo\r\nthree", "one\ntwo\nthree"),
         ("bell\x07 back\x08 del\x7f c1\x9b31m nul\x00", "bell back del c131m nul"),
@@ -45,6 +46,20 @@ def test_results_are_cleaned_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(sys, "stdout", stream)
         terminal.show("\x1b[1mx")
         assert stream.getvalue() == expected
+
+
+def test_what_is_said_is_cleaned_wherever_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    terminal.say("\x1b[2Jleft out: \x1b]0;owned\x07page.txt")
+    assert sys.stderr.getvalue() == "left out: page.txt\n"  # type: ignore[attr-defined]
+
+
+def test_a_row_fits_into_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    for stream, shown in ((Terminal(), "한" * 19 + "…\n"), (io.StringIO(), "한" * 30 + "\n")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        terminal.show_row("한" * 30)
+        assert stream.getvalue() == shown
 
 
 def test_a_live_view_needs_a_terminal_that_can_draw(monkeypatch: pytest.MonkeyPatch) -> None:
