@@ -16,6 +16,8 @@ from rlm_agent.cli.show import show
 from rlm_agent.cli.tell import tell
 from rlm_agent.cli.terminal import forgiving_streams
 from rlm_agent.cli.threads import threads
+from rlm_agent.cli.tips import tips
+from rlm_agent.cli.tools import tools
 from rlm_agent.cli.version import own_version
 
 __all__ = ["main"]
@@ -41,7 +43,18 @@ def _app() -> typer.Typer:
         name="rlm", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
     app.callback()(_rlm)
-    commands: tuple[Callable[..., None], ...] = (run, resume, tell, threads, log, show, doctor, demo)
+    commands: tuple[Callable[..., None], ...] = (
+        run,
+        resume,
+        tell,
+        threads,
+        log,
+        show,
+        tools,
+        tips,
+        doctor,
+        demo,
+    )
     for command in commands:
         app.command()(command)
     app.add_typer(corpus_commands(), name="corpus")

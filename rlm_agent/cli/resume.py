@@ -1,5 +1,6 @@
 """`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -17,6 +18,8 @@ from rlm_agent.cli.options import (
     ModelOption,
     QuietOption,
     SubModelOption,
+    ToolOption,
+    checked_tools,
     named_model,
     parse_budget,
 )
@@ -35,6 +38,7 @@ def resume(
     budget: BudgetOption = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
+    tool: ToolOption = None,
     rebuild: Annotated[
         bool,
         typer.Option(
@@ -65,6 +69,8 @@ def resume(
 
         recorded = load_start(opened, name)
         start, given = _start(name, recorded, budget, model, sub_model)
+        if tools := checked_tools(tool):
+            start = replace(start, tools=tools, directory=os.getcwd())
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
         return enter(opened, prepared, None, view, rebuild=rebuild)
 

@@ -1,7 +1,7 @@
 """How each thread was started from the command line, so that `rlm resume THREAD` needs nothing else.
 
-Owns: `<home>/cli/<digest of the thread>.json`, written whole or not at all, for this user only. It holds names and
-bounds, never a key.
+Owns: `<home>/cli/<digest of the thread>.json`, written whole or not at all, for this user only. It holds names,
+settings and bounds, never a key.
 """
 
 import hashlib
@@ -34,12 +34,18 @@ class Start:
         model: the root's, as `create_rlm_agent` takes it.
         sub_model: the sub-agents', or None for the root's.
         budget: the bounds of a question.
+        tools: plugins with their settings, as `create_rlm_agent` takes them.
+        tips: names of strategies.
+        directory: where it was started, which relative paths in the settings of tools mean.
     """
 
     thread: str
     model: str
     sub_model: str | None
     budget: Budget
+    tools: tuple[str, ...] = ()
+    tips: tuple[str, ...] = ()
+    directory: str = ""
 
 
 def save_start(home: "Home", start: Start) -> None:
@@ -64,7 +70,9 @@ def load_start(home: "Home", thread: str) -> Start | None:
             given: dict[str, Any] = json.loads(file.read_text("utf-8"))
         check_version(given["version"], f"{file}")
         bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
-        return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds))
+        names = {key: tuple(map(str, _listed(given.get(key, [])))) for key in ("tools", "tips")}
+        directory = str(given.get("directory", ""))
+        return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds), **names, directory=directory)
     except HomeError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
@@ -76,3 +84,9 @@ def load_start(home: "Home", thread: str) -> Start | None:
 def _file(home: "Home", thread: str) -> Path:
     name = hashlib.sha256(thread.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return home.path / "cli" / f"{name}.json"
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
