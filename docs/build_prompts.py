@@ -18,6 +18,7 @@ from rlm_agent.prompts import render
 from rlm_agent.replies import PYTHON_TOOL
 from rlm_agent.root_prompt import system_prompt
 from rlm_agent.store.records import BatchRecord, CellRecord
+from rlm_agent.tips import tip, tip_names
 from rlm_agent.window import WindowTurn, build_messages, fold_line
 
 __all__ = ["build"]
@@ -52,6 +53,14 @@ of the answer, and `system_prompt`, which stands last.
 With `max_depth=0` there are no sub-agents, and none of their names:
 
 {_fenced(system_prompt(bare, HANDLE))}
+
+## Strategies
+
+`tips=` adds texts to the system prompt, before `system_prompt`; none is on by default. An item is the name of one of
+these (`rlm tips NAME` prints it), or a text of your own; what has no white space in it is taken for a name. They help
+some models and hinder others: measure before you keep one.
+
+{_tips()}
 
 ## The task
 
@@ -107,6 +116,10 @@ On the last turn that it has, its tools are taken away, and it reads:
 
 {_fenced(render("last_turn"))}
 """
+
+
+def _tips() -> str:
+    return "\n\n".join(f"`{name}`\n\n{_fenced(tip(name))}" for name in tip_names())
 
 
 def look_up(name: str) -> str:

@@ -55,6 +55,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "rlm_agent.testing:ScriptExhausted",
         "rlm_agent.testing:read_calls",
         "rlm_agent.testing:Call",
+        "rlm_agent.testing:ToolPluginTests",
     ),
 }
 
@@ -65,6 +66,7 @@ NOT_MADE_BY_HAND = (
     "RunCopy",
     "RunView",
     "ScriptExhausted",
+    "ToolPluginTests",
     "TurnView",
 )
 

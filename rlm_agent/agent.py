@@ -82,11 +82,12 @@ def create_rlm_agent(
 
     Args:
         model: the root: "openai:gpt-5" (any name that `init_chat_model` knows), "offline", or a chat model.
-        tools: of the sub-agents only.
+        tools: of the sub-agents only: LangChain tools, functions, and names of installed plugins, with settings after a
+            colon: "web", "files:roots=./docs" (`rlm tools` lists them; docs/plugins.md).
         sub_model: of the sub-agents; default: the root's.
         models: more sub-agent models, that a slot may choose by name.
         system_prompt: guidance added to the built-in prompt.
-        tips: not in this version.
+        tips: strategies added to the prompt before `system_prompt`: names (`rlm tips` lists them), or texts.
         repl_functions: host functions or tools, bound in the REPL by name. Their arguments come from the model.
         sub_middleware: LangChain middleware of sub-agents that have tools.
         response_format: pydantic model, TypedDict or JSON schema that `answer["content"]` must match.
@@ -113,6 +114,7 @@ def create_rlm_agent(
 
     Raises:
         ConfigError: an option cannot work; the message names it and says what to do.
+        ToolError: a plugin is broken, or refuses its settings.
     """
     spec = resolve_options(
         model=model,

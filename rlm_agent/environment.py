@@ -1,11 +1,22 @@
-"""The one place where environment variables of ours are read; each at the moment it is asked for, none at import."""
+"""The one place where environment variables are read; each at the moment it is asked for, none at import."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
 
-__all__ = ["crash_point", "debug", "known_keys", "no_color", "rlm_home", "rlm_key", "rlm_key_file", "rlm_model"]
+__all__ = [
+    "crash_point",
+    "debug",
+    "known_keys",
+    "no_color",
+    "passed_on",
+    "rlm_home",
+    "rlm_key",
+    "rlm_key_file",
+    "rlm_model",
+]
 
 _KEYS = (
     "OPENAI_API_KEY",
@@ -61,3 +72,8 @@ def crash_point() -> str | None:
 def known_keys() -> dict[str, bool]:
     """Which of the providers' variables are set; their values are not read out."""
     return {name: bool(os.environ.get(name)) for name in _KEYS}
+
+
+def passed_on(names: Iterable[str]) -> dict[str, str]:
+    """The variables of these names that a program we start is to have; those that are not set are left out."""
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool
 
 from rlm_agent.effects import acts_once
 from rlm_agent.errors import ConfigError
@@ -14,6 +14,8 @@ from rlm_agent.models import resolve_model
 from rlm_agent.repl.kernel import Kernel
 from rlm_agent.settings import Budget, Limits
 from rlm_agent.spec import AgentSpec
+from rlm_agent.tips import tip_texts
+from rlm_agent.toolbox import toolbox
 
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
@@ -53,6 +55,7 @@ def resolve_options(
     sub_model: str | BaseChatModel | None,
     models: Mapping[str, str | BaseChatModel] | None,
     system_prompt: str | None,
+    tips: Sequence[str],
     repl_functions: Sequence[Callable[..., Any]],
     sub_middleware: Sequence[Any],
     response_format: Any,
@@ -82,8 +85,9 @@ def resolve_options(
         root=resolve_model(model, role="root"),
         sub=resolve_model(sub_model if sub_model is not None else model, role="sub"),
         models={key: resolve_model(value, role="sub") for key, value in (models or {}).items()},
-        tools=_tools(tools),
+        tools=toolbox(tools),
         system_prompt=system_prompt or "",
+        tips=tip_texts(tips, sub_calls=max_depth > 0),
         repl_functions=_functions(repl_functions),
         sub_middleware=tuple(sub_middleware),
         response=_response(response_format),
@@ -99,14 +103,12 @@ def resolve_options(
     )
 
 
-def _refuse_later(*, max_depth: int, tips: Sequence[str], interrupt_on: Mapping[str, Any] | None) -> None:
+def _refuse_later(*, max_depth: int, interrupt_on: Mapping[str, Any] | None) -> None:
     """Options of the contract that this version does not fill are errors, never ignored."""
     if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 0:
         raise ConfigError(f"max_depth={max_depth!r}: give 0 (no sub-calls) or 1 (sub-agents).")
     if max_depth > 1:
         raise ConfigError(f"max_depth={max_depth}: rlm() children are not in this version; give 0 or 1.")
-    if tips:
-        raise ConfigError("tips=...: named strategies are not in this version; put guidance into system_prompt.")
     if interrupt_on:
         raise ConfigError("interrupt_on=...: approvals are not in this version; leave it None.")
 
@@ -117,31 +119,6 @@ def _check_name(name: str, input_key: str | None) -> None:
     taken = ("messages", "structured_response", "rlm")
     if input_key is not None and (not input_key or input_key in taken or input_key.startswith("rlm_")):
         raise ConfigError(f"input_key={input_key!r}: that key is the agent's own; choose another, or None.")
-
-
-def _tools(given: Sequence[Any]) -> dict[str, BaseTool]:
-    tools: dict[str, BaseTool] = {}
-    for item in given:
-        made = _tool(item)
-        if made.name in tools:
-            raise ConfigError(f"tools: two tools are named {made.name!r}; rename one of them.")
-        acts_once(made)
-        tools[made.name] = made
-    return tools
-
-
-def _tool(item: Any) -> BaseTool:
-    if isinstance(item, BaseTool):
-        return item
-    if isinstance(item, str):
-        raise ConfigError(f"tools: the plugin {item!r} cannot be loaded; plugins are not in this version.")
-    if not callable(item):
-        raise ConfigError(f"tools: {item!r} is neither a tool nor a function.")
-    try:
-        made: BaseTool = tool(item)
-        return made
-    except ValueError as error:
-        raise ConfigError(f"tools: {getattr(item, '__name__', item)!r} cannot be a tool: {error}") from error
 
 
 def _functions(given: Sequence[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:

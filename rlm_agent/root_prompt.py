@@ -88,7 +88,7 @@ def system_prompt(spec: AgentSpec, context: Any) -> str:
         "budget_line": _budget_line(spec),
         "format_section": _format_section(spec),
         "functions_section": _functions_section(spec),
-        "guidance": spec.system_prompt,
+        "guidance": "\n\n".join([*spec.tips, spec.system_prompt]).strip(),
         "reply_form": render("reply_tool" if spec.code_tool else "reply_fences"),
     }
     if not spec.sub_calls:

@@ -28,6 +28,7 @@ class AgentSpec:
         models: those that a slot may name.
         tools: the sub-agents' tools, by name.
         system_prompt: guidance added to the built-in prompt, or "".
+        tips: the texts of strategies, that stand before it.
         repl_functions: host functions, by the name that the REPL binds.
         sub_middleware: LangChain middleware of the sub-agents.
         response: the checked form of `response_format`.
@@ -44,6 +45,7 @@ class AgentSpec:
     models: Mapping[str, BaseChatModel]
     tools: Mapping[str, BaseTool]
     system_prompt: str
+    tips: tuple[str, ...]
     repl_functions: Mapping[str, Callable[..., Any]]
     sub_middleware: tuple[Any, ...]
     response: "ResponseFormat | None"

@@ -19,6 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "slow": "" if config.getoption("--slow") else "run with --slow",
         "postgres": "" if "RLM_TEST_POSTGRES" in os.environ else "name a server in RLM_TEST_POSTGRES",
         "extras": "" if find_spec("deepagents") and find_spec("pandas") else "pip install deepagents pandas",
+        "mcp": "" if find_spec("langchain_mcp_adapters") else "pip install 'langgraph-rlm[mcp]'",
         "local_model": "" if "RLM_TEST_LOCAL_MODEL" in os.environ else "set RLM_TEST_LOCAL_MODEL",
     }
     for item in items:

@@ -1,5 +1,6 @@
 """From what a command names to an agent: models made, bounds settled, both said before anything is paid."""
 
+import os
 from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -70,9 +71,24 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
 
         remarks = [f"No language model is used by 'offline'. {NOTICE}", *remarks]
     agent = create_rlm_agent(
-        root, sub_model=sub, budget=bounded.budget, home=home, checkpointer=home.checkpointer, name=AGENT
+        root,
+        start.tools,
+        sub_model=sub,
+        tips=start.tips,
+        budget=bounded.budget,
+        home=home,
+        checkpointer=home.checkpointer,
+        name=AGENT,
     )
-    return Prepared(agent, bounded, tuple(remarks))
+    return Prepared(agent, bounded, (*remarks, *_elsewhere(start)))
+
+
+def _elsewhere(start: Start) -> list[str]:
+    """Paths in the settings of tools are read from where the command runs."""
+    if not any(":" in tool for tool in start.tools) or start.directory in ("", os.getcwd()):
+        return []
+    started = one_line(start.directory)
+    return [f"started in {started}: relative paths in --tool settings are read from here now"]
 
 
 def _bounded(start: Start, given: Set[str], models: "list[BaseChatModel]") -> tuple[Start, list[str]]:

@@ -23,6 +23,8 @@ from rlm_agent.cli.show import show
 from rlm_agent.cli.tell import tell
 from rlm_agent.cli.terminal import forgiving_streams
 from rlm_agent.cli.threads import threads
+from rlm_agent.cli.tips import tips
+from rlm_agent.cli.tools import tools
 from rlm_agent.cli.version import own_version
 
 __all__ = ["main"]
@@ -49,7 +51,7 @@ def _app() -> typer.Typer:
     )
     app.callback()(_rlm)
     working = (run, resume, tell, threads, log, show, repl, fork, diff)
-    keeping = (export, rm, gc, doctor, demo)
+    keeping = (export, rm, gc, tools, tips, doctor, demo)
     commands: tuple[Callable[..., None], ...] = (*working, *keeping)
     for command in commands:
         app.command()(command)

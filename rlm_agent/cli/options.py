@@ -22,7 +22,10 @@ __all__ = [
     "ModelOption",
     "QuietOption",
     "SubModelOption",
+    "TipsOption",
+    "ToolOption",
     "added_bounds",
+    "checked_tools",
     "named_model",
     "parse_budget",
     "text_or_stdin",
@@ -35,6 +38,18 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", help="The root model: 'openai:gpt-5', ..., or 'offline'. Default: $RLM_MODEL.")
 ]
 SubModelOption = Annotated[str | None, typer.Option("--sub-model", help="The sub-agents' model. Default: the root's.")]
+ToolOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tool",
+        metavar="NAME[:k=v,...]",
+        help="A plugin whose tools the sub-agents get, with its settings; rlm tools lists them. Repeatable.",
+    ),
+]
+TipsOption = Annotated[
+    list[str] | None,
+    typer.Option("--tips", metavar="NAME", help="A strategy for the root, by name; rlm tips lists them. Repeatable."),
+]
 BudgetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,6 +65,7 @@ JsonLinesOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 LastOption = Annotated[bool, typer.Option("--last", help="The thread in which something happened most recently.")]
 
+_SECRET_ENDINGS = ("api_key", "secret", "password", "token")
 _WHOLE = frozenset({"tokens", "root_tokens", "sub_tokens", "turns", "sub_calls"})
 
 
@@ -78,6 +94,25 @@ def text_or_stdin(given: str, what: str) -> str:
     if not text.strip():
         raise ConfigError(f"{what} is empty: give it as an argument, or '-' and the text on stdin.")
     return text.strip()
+
+
+def checked_tools(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The plugins that --tool names; they are recorded with the run, so that none may hold a secret.
+
+    Raises:
+        ConfigError: one is not written as NAME[:k=v,...], or has a setting that is a secret by its name.
+    """
+    from rlm_agent.plugins import read_reference
+
+    for item in given or ():
+        name, settings = read_reference(item)
+        for key in settings:
+            if key.lower().endswith(_SECRET_ENDINGS):
+                raise ConfigError(
+                    f"--tool {name}: the setting {key!r} would be recorded in clear; set the environment variable that "
+                    "the plugin reads instead."
+                )
+    return tuple(given or ())
 
 
 def parse_budget(given: Sequence[str] | None, base: Budget) -> tuple[Budget, set[str]]:

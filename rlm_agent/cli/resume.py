@@ -1,5 +1,6 @@
 """`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,9 @@ from rlm_agent.cli.options import (
     ModelOption,
     QuietOption,
     SubModelOption,
+    ToolOption,
     added_bounds,
+    checked_tools,
     named_model,
     parse_budget,
 )
@@ -42,6 +45,7 @@ def resume(
     budget: BudgetOption = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
+    tool: ToolOption = None,
     rebuild: Annotated[
         bool,
         typer.Option(
@@ -74,6 +78,8 @@ def resume(
 
         recorded = find_start(opened, name)
         start, given = _start(name, recorded, budget, model, sub_model)
+        if tools := checked_tools(tool):
+            start = replace(start, tools=tools, directory=os.getcwd())
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
         try:
             return enter(opened, prepared, None, view, rebuild=rebuild)

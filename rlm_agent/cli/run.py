@@ -1,5 +1,6 @@
 """`rlm run`: asks a question, on a new thread or as the next one of a thread; or tells an unfinished run something."""
 
+import os
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,9 @@ from rlm_agent.cli.options import (
     ModelOption,
     QuietOption,
     SubModelOption,
+    TipsOption,
+    ToolOption,
+    checked_tools,
     named_model,
     parse_budget,
     text_or_stdin,
@@ -49,6 +53,8 @@ def run(
     ] = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
+    tool: ToolOption = None,
+    tips: TipsOption = None,
     budget: BudgetOption = None,
     thread: Annotated[
         str | None,
@@ -68,6 +74,7 @@ def run(
     if any("=+" in item for item in budget or ()):
         raise ConfigError("--budget NAME=+N adds to the bound of a run that is there: use it with rlm resume.")
     view = View(quiet, as_json, as_jsonl, home)
+    tools = checked_tools(tool)
     if thread is None:
         named_model(model)  # before stdin is waited for
     asked = text_or_stdin(question, "The question")
@@ -78,7 +85,7 @@ def run(
         before = _before(opened, thread)
         base = before.start.budget if before.start is not None and before.unfinished is not None else Budget()
         bounds, given = parse_budget(budget, base)
-        start = _start(before, thread, model, sub_model, bounds)
+        start = _start(before, thread, _Made(model, sub_model, tools, tuple(tips or ())), bounds)
         prepared = _prepared(opened, before, start, given)
         return _enter(opened, prepared, before, _Input(asked, tuple(context or ())), view)
 
@@ -112,12 +119,32 @@ def _before(home: "Home", thread: str | None) -> _Before:
     return _Before(find_start(home, thread), str(found[1].message["text"]) if found and is_open else None)
 
 
-def _start(before: _Before, thread: str | None, model: str | None, sub_model: str | None, bounds: Budget) -> Start:
-    """A thread keeps its models unless others are named."""
-    if before.start is None:
-        return Start(thread or uuid.uuid4().hex[:12], named_model(model), sub_model, bounds)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the command line names of the agent: models, plugins, strategies."""
+
+    model: str | None
+    sub_model: str | None
+    tools: tuple[str, ...]
+    tips: tuple[str, ...]
+
+
+def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> Start:
+    """A thread keeps its models, tools and strategies unless others are named."""
     kept = before.start
-    return replace(kept, model=model or kept.model, sub_model=sub_model or kept.sub_model, budget=bounds)
+    if kept is None:
+        thread = thread or uuid.uuid4().hex[:12]
+        model = named_model(made.model)
+        return Start(thread, model, made.sub_model, bounds, made.tools, made.tips, os.getcwd())
+    return replace(
+        kept,
+        model=made.model or kept.model,
+        sub_model=made.sub_model or kept.sub_model,
+        budget=bounds,
+        tools=made.tools or kept.tools,
+        tips=made.tips or kept.tips,
+        directory=os.getcwd() if made.tools else kept.directory,
+    )
 
 
 def _prepared(home: "Home", before: _Before, start: Start, given: set[str]) -> "Prepared":

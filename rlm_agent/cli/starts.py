@@ -1,7 +1,7 @@
 """How each thread was started from the command line, so that `rlm resume THREAD` needs nothing else.
 
-Owns: `<home>/cli/<digest of the thread>.json`, written whole or not at all, for this user only. It holds names and
-bounds, never a key.
+Owns: `<home>/cli/<digest of the thread>.json`, written whole or not at all, for this user only. It holds names,
+settings and bounds, never a key.
 """
 
 import hashlib
@@ -35,12 +35,18 @@ class Start:
         model: the root's, as `create_rlm_agent` takes it.
         sub_model: the sub-agents', or None for the root's.
         budget: the bounds of a question.
+        tools: plugins with their settings, as `create_rlm_agent` takes them.
+        tips: names of strategies.
+        directory: where it was started, which relative paths in the settings of tools mean.
     """
 
     thread: str
     model: str
     sub_model: str | None
     budget: Budget
+    tools: tuple[str, ...] = ()
+    tips: tuple[str, ...] = ()
+    directory: str = ""
 
 
 def save_start(home: "Home", start: Start) -> None:
@@ -76,7 +82,9 @@ def load_start(home: "Home", thread: str) -> Start | None:
 def start_from(thread: str, given: Mapping[str, Any]) -> Start:
     """How a thread is started, from plain values; KeyError, TypeError or ConfigError where they are none."""
     bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
-    return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds))
+    names = {key: tuple(map(str, _listed(given.get(key, [])))) for key in ("tools", "tips")}
+    directory = str(given.get("directory", ""))
+    return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds), **names, directory=directory)
 
 
 def forget_start(home: "Home", thread: str) -> None:
@@ -102,3 +110,9 @@ def find_start(home: "Home", thread: str) -> Start | None:
 def _file(home: "Home", thread: str) -> Path:
     name = hashlib.sha256(thread.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return home.path / "cli" / f"{name}.json"
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value

@@ -307,9 +307,9 @@ def test_a_mistake_is_one_line_and_exit_2(rlm: Rlm, arguments: tuple[str, ...], 
 
 
 def test_an_unknown_option_is_a_usage_error(rlm: Rlm) -> None:
-    ended = rlm("run", "q", "--tool", "web")
+    ended = rlm("run", "q", "--nonesuch", "web")
     assert (ended.code, ended.out) == (2, "")
-    assert "--tool" in ended.err
+    assert "--nonesuch" in ended.err
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "name"), (401, "key")])

@@ -18,13 +18,13 @@ def model() -> ScriptedModel:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"tips": ["chunk-and-map"]}, "tips"),
+        ({"tips": ["chunk-and-mop"]}, "'chunk-and-mop'"),
         ({"interrupt_on": {"llm_batch": True}}, "interrupt_on"),
         ({"max_depth": 2}, "max_depth=2"),
         ({"max_depth": -1}, "max_depth=-1"),
         ({"code_via": "smoke"}, "code_via"),
         ({"kernel": "bwrap"}, "kernel='bwrap'"),
-        ({"tools": ["web"]}, "'web'"),
+        ({"tools": ["nonesuch"]}, "'nonesuch'"),
         ({"tools": [3]}, "tools"),
         ({"name": "a|b"}, "name"),
         ({"input_key": "rlm_head"}, "input_key"),

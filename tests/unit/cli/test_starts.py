@@ -11,7 +11,9 @@ from rlm_agent.store.home import Home
 
 
 def test_a_start_comes_back_as_it_was(tmp_path: Path) -> None:
-    start = Start("../스레드/1", "openai:gpt-5", None, Budget(usd=2.5, turns=None))
+    start = Start(
+        "../스레드/1", "openai:gpt-5", None, Budget(usd=2.5, turns=None), ("f:roots=./문서",), ("draft",), "/곳"
+    )
     with Home(tmp_path / "h") as home:
         assert load_start(home, start.thread) is None
         save_start(home, Start(start.thread, "offline", "offline", Budget()))
@@ -33,6 +35,7 @@ def test_a_damaged_or_newer_record_says_what_to_do(tmp_path: Path) -> None:
             "[]",
             '{"version": 1}',
             '{"version": 1, "model": "x", "sub_model": null, "budget": {"usd": -1}}',
+            '{"version": 1, "model": "x", "sub_model": null, "budget": {}, "tools": "web"}',
         ):
             file.write_text(damage)
             with pytest.raises(HomeError, match="--model"):

@@ -1,0 +1,59 @@
+"""The agent inside an app that was there before: its own state, its own saver, its own keys of the same names.
+
+Run it with `python examples/06_embedding.py`. A ticket comes in, is sorted, is looked into by the agent where it needs
+the handbook, and is answered. Without RLM_MODEL the offline stand-in looks things up; with it a model does.
+"""
+
+import os
+from typing import Annotated, Any, TypedDict
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+
+from rlm_agent import Budget, Corpus, create_rlm_agent
+
+MODEL = os.environ.get("RLM_MODEL", "offline")
+HANDBOOK = "\n".join(f"Section {n}. Part {n * 7} is changed after {n} months of use." for n in range(1, 4000))
+
+
+class Ticket(TypedDict, total=False):
+    messages: Annotated[list[Any], add_messages]
+    context: str  # the app's own, as is `answer`: the agent leaves them alone
+    answer: str
+    handbook: dict[str, Any]
+    rlm: dict[str, Any]
+
+
+def sort(ticket: Ticket) -> Ticket:
+    return {"context": "handbook" if "part" in ticket["messages"][-1].text.lower() else "small talk"}
+
+
+def reply(ticket: Ticket) -> Ticket:
+    found = ticket.get("rlm")
+    return {"answer": f"From the handbook: {found['content']}" if found else "Thank you for writing."}
+
+
+def build(saver: Any) -> Any:
+    look_up = create_rlm_agent(MODEL, input_key="handbook", name="look_up", budget=Budget(usd=1))
+    app = StateGraph(Ticket)
+    app.add_node("sort", sort)
+    app.add_node("look_up", look_up)
+    app.add_node("reply", reply)
+    app.add_edge(START, "sort")
+    app.add_conditional_edges("sort", lambda t: "look_up" if t["context"] == "handbook" else "reply")
+    app.add_edge("look_up", "reply")
+    app.add_edge("reply", END)
+    return app.compile(checkpointer=saver)
+
+
+if __name__ == "__main__":
+    app, handbook = build(InMemorySaver()), Corpus.load(HANDBOOK)
+    for thread, text in {"ticket-1": "Which section mentions 'Part 16807'?", "ticket-2": "Hello!"}.items():
+        config = {"configurable": {"thread_id": thread}}
+        given = {"messages": [("user", text)], "handbook": handbook}
+        for _, event in app.stream(given, config, stream_mode="custom", subgraphs=True):
+            if event["type"] == "run.finished":
+                print(f"{thread}: the agent finished by {event['stopped_by']}")
+        ticket = app.get_state(config).values
+        print(f"{thread}: {ticket['context']}: {ticket['answer']}")
