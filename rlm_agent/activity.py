@@ -5,6 +5,7 @@ Invariant: an `Activity` is only a cache over the home. It owns nothing that a k
 """
 
 import asyncio
+import contextvars
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -30,11 +31,22 @@ if TYPE_CHECKING:
     from rlm_agent.turn_end import PendingTurn
     from rlm_agent.turn_run import TurnRun
 
-__all__ = ["Activities", "Activity", "place_of"]
+__all__ = ["Activities", "Activity", "lease_wait", "place_of"]
 
 LEASE_WAIT = 20.0
 # How long an entry that ends waits for a snapshot that is being written.
 SETTLE_SECONDS = 10.0
+_wait: contextvars.ContextVar[float | None] = contextvars.ContextVar("rlm_lease_wait", default=None)
+
+
+@contextmanager
+def lease_wait(seconds: float) -> Iterator[None]:
+    """Entries made within wait so many seconds for the run's owner to end, in place of 20; `math.inf`: for ever."""
+    token = _wait.set(seconds)
+    try:
+        yield
+    finally:
+        _wait.reset(token)
 
 
 class Activity:
@@ -50,6 +62,7 @@ class Activity:
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
         pending: the turn at the chain's end, where its snapshot is still being written.
         resume: the caller gave no input: the thread's unfinished question is meant.
+        loaded_head: the turn that the loaded checkpoint named, where the run itself tells where it stands.
     """
 
     def __init__(self, spec: AgentSpec, entry: Entry, home: Home) -> None:
@@ -66,6 +79,7 @@ class Activity:
         self.tool_agents: dict[Any, Any] = {}
         self.account = Account(spec.budget)
         self.resume = False
+        self.loaded_head: str | None = None
         self._working: set[asyncio.Task[Any]] = set()
         self._lease: Lease | None = None
         self._run: RunRecord | None = None
@@ -109,7 +123,8 @@ class Activity:
         if self._lease is not None:
             return
         try:
-            self._lease = await self.home.leases.acquire(place, wait=LEASE_WAIT)
+            seconds = _wait.get()
+            self._lease = await self.home.leases.acquire(place, wait=LEASE_WAIT if seconds is None else seconds)
         except LeaseHeld as error:
             thread, name = self.entry.thread, self.spec.name
             raise LeaseHeld(f"Thread {thread!r} of the agent {name!r} is being worked on. {error}") from error

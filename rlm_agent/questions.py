@@ -169,6 +169,12 @@ async def _rebuilt(activity: Activity, head: TurnRecord) -> dict[str, list[int]]
     return {"rebuilt": list(made.turns), "differs": list(made.differs)}
 
 
+def _replaced(activity: Activity, head: TurnRecord | None) -> dict[str, str]:
+    """The head that a checkpoint named, where the home's is another: its writer may have lost the run meanwhile."""
+    loaded = activity.loaded_head
+    return {} if loaded is None or (head is not None and loaded == head.id) else {"replaced_head": loaded}
+
+
 async def enter(activity: Activity, step: Step, messages: Sequence[BaseMessage]) -> dict[str, Any]:
     """The state after `prepare`: who we are, where the chain's head is, what comes next."""
     home, run, question = activity.home, activity.run, activity.question
@@ -182,6 +188,7 @@ async def enter(activity: Activity, step: Step, messages: Sequence[BaseMessage])
         durable=activity.entry.durable,
         resumed_turns=0 if head is None else max(0, head.number - question.first_turn + 1),
         **rebuilt,
+        **_replaced(activity, head),
     )
     return {
         "messages": _with_question(question, messages),

@@ -1,8 +1,10 @@
 """`rlm resume`: goes on with a thread as it was started, in this process or on another day."""
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +55,13 @@ def resume(
             help="Make snapshots again that are damaged, lost or of another Python, by running the recorded code.",
         ),
     ] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Where another process works on it: wait as long as it takes, or not at all. Default: 20 s.",
+        ),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
     as_jsonl: JsonLinesOption = False,
@@ -82,7 +91,8 @@ def resume(
             start = replace(start, tools=tools, directory=os.getcwd())
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
         try:
-            return enter(opened, prepared, None, view, rebuild=rebuild)
+            with _waiting(wait):
+                return enter(opened, prepared, None, view, rebuild=rebuild)
         except LeaseHeld as error:
             raise LeaseHeld(f"{error}{_raised_for_its_owner(opened, name, budget)}") from error
 
@@ -96,6 +106,12 @@ def _raised_for_its_owner(home: "Home", thread: str, budget: Sequence[str] | Non
 
     open_run(thread, home=home).extend(**amounts)
     return " The raised bounds are recorded: it has them from its next turn on."
+
+
+def _waiting(wait: bool | None) -> AbstractContextManager[None]:
+    from rlm_agent.activity import lease_wait
+
+    return nullcontext() if wait is None else lease_wait(math.inf if wait else 0.0)
 
 
 def _given_again(thread: str, result: Mapping[str, Any], view: View) -> int:

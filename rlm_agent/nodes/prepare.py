@@ -41,6 +41,7 @@ async def prepare(activity: Activity, state: Mapping[str, Any], config: Runnable
     input_key = activity.spec.input_key
     context = None if input_key is None else state.get(input_key)
     messages = list(state.get("messages") or [])
+    activity.loaded_head = None if entry.checkpoint else state.get("rlm_head")
     if activity.resume or (entry.checkpoint and last_human(messages) is None):
         return await _resume(activity, messages)
     asked = read_asked(messages, context)

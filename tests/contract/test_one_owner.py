@@ -1,11 +1,13 @@
 """A run has one owner at a time; who comes second waits, then hears who it is, and its message is kept as a note."""
 
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph.state import CompiledStateGraph
 
 from rlm_agent import Home, LeaseHeld, ModelError, activity, create_rlm_agent
 from rlm_agent.testing import ScriptedModel
@@ -85,3 +87,32 @@ def test_the_lease_is_given_back_when_the_call_fails(slow: Slow) -> None:
     started = time.monotonic()
     assert slow.ask("q")["rlm"]["content"] == "q"
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("stale", ["an older turn", "a turn of nobody"])
+def test_a_head_that_only_a_checkpoint_names_gives_way(tmp_path: Path, stale: str) -> None:
+    """Who lost the run may have written a checkpoint since; a resume goes on from the home's head, and says so."""
+    replies = [FIRST, "```python\ny = x + 1\n```", ConnectionError("down"), READY.replace("task", "[x, y]")]
+    with Home(tmp_path / "stale") as home:
+        agent = create_rlm_agent(ScriptedModel(replies=replies), home=home, checkpointer=home.checkpointer)
+        with pytest.raises(ModelError):
+            agent.invoke({"messages": [("user", "q")]}, THREAD)
+        (run,) = home.runs.list("owned")
+        head = home.turns.list(run.id)[0].id if stale == "an older turn" else "f" * 64
+        CompiledStateGraph.update_state(agent, THREAD, {"rlm_head": head}, as_node="generate_code")
+        parts = list(agent.stream(None, THREAD, stream_mode=["custom", "values"]))
+        (started,) = [part for mode, part in parts if mode == "custom" and part["type"] == "run.started"]
+        assert (started["replaced_head"], started["resumed_turns"]) == (head, 2)
+        assert parts[-1][1]["rlm"]["content"] == [1, 2]
+        assert [turn.number for turn in home.turns.list(run.id)] == [1, 2, 3]
+
+
+def test_a_wait_of_ones_own(slow: Slow) -> None:
+    thread, _ = background(lambda: slow.ask("one"))
+    slow.asked.wait(30)
+    began = time.monotonic()
+    with activity.lease_wait(0.0), pytest.raises(LeaseHeld, match=f"process {os.getpid()} "):
+        slow.ask("two")
+    assert time.monotonic() - began < 10
+    slow.release.set()
+    thread.join()

@@ -4,6 +4,7 @@
 """
 
 import shutil
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ class Tally:
     processes: int = 0
     files: int = 0
     why: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __str__(self) -> str:
         inside = f"{self.within['batch']} inside a batch, {self.within['snapshot']} inside a snapshot"
@@ -105,13 +107,14 @@ def one(root: Path, number: int, expected: Undisturbed, tally: Tally) -> None:
         outcome: dict[str, Any] = scene.finish()
     except AssertionError as error:
         outcome = {"lost": [], "error": str(error)[-1500:]}
-    wanted = expected.asked - known
-    _count(tally, number, instant, died.within, outcome, expected, scene.asked() - before - wanted)
+    again = scene.asked() - before - (expected.asked - known)
     processes, files = left_over(died, scene)
-    tally.processes += len(processes)
-    tally.files += len(files)
-    with open(root / "tally", "w") as file:  # so that a run of an hour can be looked at
-        print(tally, file=file)
+    with tally.lock:
+        _count(tally, number, instant, died.within, outcome, expected, again)
+        tally.processes += len(processes)
+        tally.files += len(files)
+        with open(root / "tally", "w") as file:  # so that a run of an hour can be looked at
+            print(tally, file=file)
     if outcome == expected.outcome and not files:
         shutil.rmtree(scene.root)
 

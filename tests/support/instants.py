@@ -16,7 +16,7 @@ from kills import Scene
 
 __all__ = ["Died", "Instant", "draw", "kill", "left_over"]
 
-SECONDS = 90.0
+SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from payments import asked, recorded
 
 __all__ = ["Scene"]
 
+PATIENCE = 900.0
+"""Seconds that a process may take: a busy machine must not look like a run that hangs."""
+
 _SUPPORT = str(Path(__file__).parent)
 
 
@@ -63,14 +66,14 @@ class Scene:
     def die(self, point: str) -> None:
         """Starts the run and has it die at a crash point; anything else is an AssertionError."""
         process = self.start(point)
-        out, _ = process.communicate(timeout=120)
+        out = _said(process)
         why = f"{point}: ended with {process.returncode} instead: {out[-300:]} {self.errors()[-2000:]}"
         assert process.returncode == -signal.SIGKILL, why
 
     def finish(self) -> dict[str, Any]:
         """Runs it, or goes on with it, to its end."""
         process = self.start()
-        out, _ = process.communicate(timeout=120)
+        out = _said(process)
         assert process.returncode == 0, self.errors()[-4000:]
         return dict(json.loads(out.splitlines()[-1]))
 
@@ -83,3 +86,13 @@ class Scene:
 
     def recorded(self) -> Counter[str]:
         return recorded(self.home)
+
+
+def _said(process: "subprocess.Popen[str]") -> str:
+    """What a process printed until its end."""
+    try:
+        return process.communicate(timeout=PATIENCE)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
