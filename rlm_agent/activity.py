@@ -17,7 +17,7 @@ from rlm_agent import keys
 from rlm_agent.budget import Account, raised
 from rlm_agent.crash_points import reach
 from rlm_agent.entry import ENTRY_KEY, Entry
-from rlm_agent.errors import ConfigError, LeaseHeld, RLMError
+from rlm_agent.errors import ConfigError, HomeError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
 from rlm_agent.keys import place_of
 from rlm_agent.spec import AgentSpec
@@ -199,8 +199,17 @@ class Activity:
         self.complaints = {asked[key]: step.body["complaint"] for key, step in found.items() if step.body["complaint"]}
 
     async def record(self, step: StepRecord) -> StepRecord:
-        """Records a step durably, then counts it; the first record of a key stands."""
-        stored = await self.home.ledger.record(step, self.fence)
+        """Records a step durably, then counts it; the first record of a key stands.
+
+        Raises:
+            HomeError: it could not be recorded; what was paid for it is named.
+        """
+        try:
+            stored = await self.home.ledger.record(step, self.fence)
+        except HomeError as error:
+            if step.calls:
+                raise type(error)(f"{error} {_paid_in_vain(step)}") from error
+            raise
         self.account.add(stored)
         return stored
 
@@ -261,7 +270,16 @@ class Activity:
             pass  # the time worked is bookkeeping; a lost lease was reported by the write that needed it
         finally:
             reach("lease.leaving")
-            await lease.release()
+            with suppress(HomeError):  # the home is full or locked, which was reported; the lease runs out by itself
+                await lease.release()
+
+
+def _paid_in_vain(step: StepRecord) -> str:
+    tokens = step.input_tokens + step.output_tokens
+    return (
+        f"A reply of {step.model} ({tokens:,} tokens) had come and could not be recorded: it is lost, and is asked for "
+        "again, with whatever else was on its way, when the run is resumed."
+    )
 
 
 def _cancel_later(task: asyncio.Task[Any], after: float) -> None:

@@ -38,7 +38,7 @@ class _Link:
     """What one process holds of the file; shared by the copies that LangGraph makes of a saver."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._pid = os.getpid()
         self._connection: sqlite3.Connection | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -48,9 +48,9 @@ class _Link:
     def connection(self) -> sqlite3.Connection:
         """The process's connection. Called with the lock held."""
         if self._connection is None:
-            with explained(self._path):
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._connection = connect(self._path)
+            with explained(self.path):
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._connection = connect(self.path)
         return self._connection
 
     def pool(self) -> ThreadPoolExecutor:
@@ -99,7 +99,7 @@ class HomeCheckpointer(SqliteSaver):
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
         """A cursor, as SqliteSaver's own methods use it, on this process's connection."""
         self._link.forget_parent()
-        with self._link.lock:
+        with self._link.lock, explained(self._link.path):
             connection = self._link.connection()
             if connection is not self.conn:
                 self.conn, self.is_setup = connection, False
