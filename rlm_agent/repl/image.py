@@ -81,6 +81,7 @@ class Image:
         trusted: nothing in it runs code of the cell's or of an unknown package when it is loaded.
         extra: small plain data that the caller wants back.
         notes: name -> bytes of the caller's, which change rarely or grow at their end.
+        beside: keys of leaves that only the caller knows how to read.
     """
 
     slots: Slots
@@ -88,6 +89,7 @@ class Image:
     trusted: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, bytes] = field(default_factory=dict)
+    beside: bytes = b""
 
     def digest(self) -> bytes:
         """The same for the same variables."""
@@ -111,6 +113,7 @@ class Image:
         counts = [len(cut) // KEY_BYTES for cut in keys]
         keys += [entry.keys for entry in self.slots.texts()]
         keys += [block.keys for row in self.rows for block in row.blocks]
+        keys.append(self.beside)
         body = _pack([self.slots.capacity, list(self.notes), counts, self.extra])
         return Manifest(PYTHON, b"".join(keys), zstandard.ZstdCompressor(level=1).compress(body))
 
@@ -154,6 +157,9 @@ class _Keys:
         taken, self._at = self._keys[self._at : end], end
         return taken
 
+    def rest(self) -> bytes:
+        return self.take((len(self._keys) - self._at) // KEY_BYTES)
+
 
 def _decode(manifest: Manifest, fetch: Fetch, leaves: Leaves) -> Image:
     body = zstandard.ZstdDecompressor().decompress(manifest.body)
@@ -163,10 +169,10 @@ def _decode(manifest: Manifest, fetch: Fetch, leaves: Leaves) -> Image:
     stretches = list(_fetched(cuts, fetch, leaves))
     rows, slots, notes = stretches[0], stretches[1], stretches[2 : 2 + len(names)]
     text = b"".join(stretches[2 + len(names) :])
+    # In the order in which their keys were written.
     entries = [_slot(entry, keys) for entry in _lines(slots)]
-    return Image(
-        Slots(entries, capacity), list(_rows(rows, text, keys)), True, extra, dict(zip(names, notes, strict=True))
-    )
+    lines = list(_rows(rows, text, keys))
+    return Image(Slots(entries, capacity), lines, True, extra, dict(zip(names, notes, strict=True)), beside=keys.rest())
 
 
 def _fetched(cuts: list[bytes], fetch: Fetch, leaves: Leaves) -> Iterator[bytes]:

@@ -80,6 +80,12 @@ class Leaves:
         """Remembers a piece that came from the host."""
         self._keys[_digest(piece)] = key
 
+    def drain(self) -> list[bytes]:
+        """The leaves that are new, which count as sent from here on; the snapshot under way must name them."""
+        unsent = list(self._unsent.values())
+        self._unsent.clear()
+        return unsent
+
     def settle(self, keys: bytes) -> list[bytes]:
         """What a snapshot of these keys needs sent. With this they count as sent, and all others are forgotten.
 

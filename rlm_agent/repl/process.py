@@ -80,18 +80,19 @@ class ProcessKernel:
             mine.close()
             shutil.rmtree(scratch, ignore_errors=True)
             raise
-        return ProcessSession(spawner, pid, AsyncChannel(mine), scratch, self._limits.cell_seconds)
+        return ProcessSession(spawner, pid, AsyncChannel(mine), scratch, self._limits)
 
 
 class ProcessSession:
     """One worker; see `Session` for the methods."""
 
-    def __init__(self, spawner: Spawner, pid: int, channel: AsyncChannel, scratch: str, cell_seconds: float) -> None:
+    def __init__(self, spawner: Spawner, pid: int, channel: AsyncChannel, scratch: str, limits: Limits) -> None:
         self.pid = pid
         self._spawner = spawner
         self._channel = channel
         self._scratch = scratch
-        self._cell_seconds = cell_seconds
+        self._cell_seconds = limits.cell_seconds
+        self._disk_bytes = limits.disk_mb << 20
         self._leaves = KnownLeaves(None)
         self._used = 0.0
         self._end: CellDone | None = None
@@ -111,7 +112,8 @@ class ProcessSession:
         except KernelError:
             await self.close()
             raise
-        message = {"op": "start", "bindings": plain, "snapshot": snapshot.manifest if snapshot else None}
+        manifest = snapshot.manifest if snapshot else None
+        message = {"op": "start", "bindings": plain, "snapshot": manifest, "disk_bytes": self._disk_bytes}
         fds = [await asyncio.to_thread(_open, bindings.context)] if bindings.context else []
         try:
             return await self._call(message, self._started, fds)

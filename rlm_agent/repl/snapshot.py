@@ -31,33 +31,39 @@ class Taken:
 
 
 class Snapshots:
-    """The snapshots of one session."""
+    """The snapshots of one session.
+
+    Attributes:
+        leaves: those that the session knows.
+    """
 
     def __init__(self) -> None:
-        self._leaves = Leaves()
+        self.leaves = Leaves()
         self._before: Image | None = None
         self._loaded = b""
 
-    def take(self, subject: Subject, resolve: Resolve, extra: dict[str, Any], notes: dict[str, bytes]) -> Taken:
+    def take(
+        self, subject: Subject, resolve: Resolve, extra: dict[str, Any], notes: dict[str, bytes], beside: bytes = b""
+    ) -> Taken:
         """Saves the variables.
 
         Args:
             resolve: as `load` wants it, for the trial.
-            extra, notes: kept with the image, see there.
+            extra, notes, beside: kept with the image, see there.
         """
         image, losses = self._whole(subject, resolve)
-        image.extra, image.notes = extra, notes
-        manifest = image.encode(self._leaves)
+        image.extra, image.notes, image.beside = extra, notes, beside
+        manifest = image.encode(self.leaves)
         known = {loss.name for loss in losses}
         losses += [loss for loss in tombstones(subject.variables) if loss.name not in known]
         self._before = image.outline()
-        return Taken(manifest.encode(), self._leaves.settle(manifest.keys), losses)
+        return Taken(manifest.encode(), self.leaves.settle(manifest.keys), losses)
 
     def _whole(self, subject: Subject, resolve: Resolve) -> tuple[Image, list[Loss]]:
         """An image that loads."""
         broken: dict[str, str] = {}
         for _round in range(MOST_ROUNDS):
-            image, losses = dump(subject, broken, self._leaves, self._before)
+            image, losses = dump(subject, broken, self.leaves, self._before)
             if image.trusted or image.digest() == self._loaded:
                 break
             found = unloadable(image, resolve)
@@ -80,7 +86,7 @@ class Snapshots:
         Raises:
             ManifestError, SnapshotError: it is damaged, or of another Python.
         """
-        image = Image.decode(Manifest.decode(manifest), fetch, self._leaves)
-        load(image, into, resolve(image), Fetched(fetch, self._leaves))
+        image = Image.decode(Manifest.decode(manifest), fetch, self.leaves)
+        load(image, into, resolve(image), Fetched(fetch, self.leaves))
         self._before = image.outline()
         return image

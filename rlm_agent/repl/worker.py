@@ -23,11 +23,13 @@ from rlm_agent.repl.cell import Cells
 from rlm_agent.repl.channel import Channel, pack
 from rlm_agent.repl.context import Context
 from rlm_agent.repl.dumping import Loss, Subject, tombstones
+from rlm_agent.repl.files import Files, restore
 from rlm_agent.repl.interpreter import interpreter_state, restore_interpreter
 from rlm_agent.repl.interrupts import Interrupts
 from rlm_agent.repl.namespace import Namespace
 from rlm_agent.repl.output import Output
 from rlm_agent.repl.requests import Requests
+from rlm_agent.repl.scratch import Scratch, flush
 from rlm_agent.repl.snapshot import Snapshots
 from rlm_agent.repl.variables import listing
 
@@ -50,6 +52,7 @@ class Worker:
         self._cells = Cells(self._namespace.globals, self._output, self._interrupts)
         self._snapshots = Snapshots()
         self._path = list(sys.path)
+        self._scratch = Scratch(os.getcwd(), 0)
 
     def serve(self) -> NoReturn:
         """Works until the host is gone."""
@@ -85,28 +88,34 @@ class Worker:
 
     def _start(self, message: dict[str, Any]) -> dict[str, Any]:
         given = message["bindings"]
+        self._scratch = Scratch(self._scratch.root, message["disk_bytes"])
+        lost = list[Loss]()
         self._namespace.bind(given, self._read_context(given["context"]))
         if message["snapshot"] is None:
             random.seed(given["seed"])
             numpy.random.seed(given["seed"] % 2**32)
         else:
-            self._restore(message["snapshot"])
+            lost = self._restore(message["snapshot"])
         self._namespace.renew_answer()
         self._output.install()
-        return {"op": "started", "lost": _plain(tombstones(self._namespace.variables()))}
+        return {"op": "started", "lost": _plain([*tombstones(self._namespace.variables()), *lost])}
 
     def _read_context(self, source: dict[str, Any] | None) -> Context:
         if source is None:
             return Context.nothing()
         return Context.read(self._channel.fds.pop(), source["kind"], source["index"])
 
-    def _restore(self, manifest: bytes) -> None:
+    def _restore(self, manifest: bytes) -> list[Loss]:
+        """Brings back a snapshot. Returns the files that are not back."""
         image = self._snapshots.restore(
             manifest, self._fetch, self._namespace.globals, lambda image: self._resolver(image.extra)
         )
         self._namespace.settle(image.extra)
         self._cells.remember(image.notes["sources"])
-        restore_interpreter(image.notes["interpreter"])
+        files = Files.read(image.notes.get("files", b""), image.beside)
+        lost = restore(files, self._scratch.root, self._fetch, self._snapshots.leaves)
+        restore_interpreter(image.notes["interpreter"], self._scratch.root)
+        return lost
 
     def _resolver(self, extra: dict[str, Any]) -> Callable[[str], Any]:
         fingerprint = extra["fingerprint"]
@@ -154,19 +163,25 @@ class Worker:
         began = time.monotonic()
         namespace = self._namespace
         variables, extra = namespace.variables(), namespace.extra()
-        state = interpreter_state(self._path)
+        flush(variables.values())
+        files = self._scratch.save(self._snapshots.leaves, self._send_leaves)
+        state, losses = interpreter_state(self._path, self._scratch.root)
         subject = Subject(variables, namespace.globals, namespace.references())
-        notes = {"sources": self._cells.saved(), "interpreter": state}
-        taken = self._snapshots.take(subject, self._resolver(extra), extra, notes)
-        for start in range(0, len(taken.leaves), TOGETHER):
-            self._channel.send({"op": "leaves", "leaves": taken.leaves[start : start + TOGETHER]})
+        notes = {"sources": self._cells.saved(), "interpreter": state, "files": files.table}
+        taken = self._snapshots.take(subject, self._resolver(extra), extra, notes, files.keys)
+        self._send_leaves(taken.leaves)
+        losses = [*taken.losses, *losses, *files.losses()]
         return {
             "op": "snapshot",
             "manifest": taken.manifest,
             "variables": listing(variables, frozenset(loss.name for loss in taken.losses)),
-            "lost": _plain(taken.losses),
+            "lost": _plain(losses),
             "seconds": time.monotonic() - began,
         }
+
+    def _send_leaves(self, leaves: list[bytes]) -> None:
+        for start in range(0, len(leaves), TOGETHER):
+            self._channel.send({"op": "leaves", "leaves": leaves[start : start + TOGETHER]})
 
 
 def _plain(losses: list[Loss]) -> list[dict[str, str]]:
