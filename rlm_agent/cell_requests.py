@@ -58,14 +58,36 @@ class CellRequests:
         self.unrecorded: list[str] = []
         self._counts: Counter[str] = Counter()
         self._wave: _Wave | None = None
+        # Stretches of the cell that have ended, and whether the clock of the one after them is on record.
+        self._stretch, self._known = 0, False
 
     @property
     def waiting(self) -> bool:
         """Whether the cell waits for answers."""
         return self._wave is not None
 
+    @property
+    def seed(self) -> str:
+        """Of the random bytes that the cell draws."""
+        return keys.cell_seed(self._cell, self._salt)
+
+    async def clock(self) -> Sequence[int]:
+        """What the cell read of the clock in the stretch that begins now, where it ran before."""
+        home = self._activity.home
+        step = await home.read(home.ledger.get, keys.clock_key(self._cell, self._stretch, self._salt))
+        self._known = step is not None
+        return step.body["readings"] if step else ()
+
+    async def end_stretch(self, readings: Sequence[int]) -> None:
+        """Records what the cell read of the clock, before anything that depends on it is sent or shown."""
+        if readings and not self._known and not self._again:
+            key = keys.clock_key(self._cell, self._stretch, self._salt)
+            await self._activity.record(self._step(key, "clock", {"readings": list(readings)}))
+        self._stretch += 1
+
     async def plan(self, event: CellPaused) -> None:
         """Plans what the cell waits for, and decides whether it fits the budget."""
+        await self.end_stretch(event.readings)
         activity = self._activity
         planned = {r.id: (r, plan(r, activity.spec, self._cell, self._counts, self._salt)) for r in event.requests}
         self._wave = wave = _Wave(planned, {}, set(), time.monotonic())

@@ -12,7 +12,9 @@ from blake3 import blake3
 
 __all__ = [
     "call_key",
+    "cell_seed",
     "check_key",
+    "clock_key",
     "digest",
     "genesis",
     "inner_key",
@@ -77,6 +79,17 @@ def check_key(turn: str) -> str:
 def notes_key(before: str, turn: int, run: str) -> str:
     """The key under which a turn of a run records the notes that it reads; a fork decides for itself."""
     return digest("notes", before, turn, run)
+
+
+def clock_key(cell: str, stretch: int, salt: str) -> str:
+    """The key of what a cell read of the clock; `stretch` counts from 0, and ends with a request or the cell."""
+    return digest("clock", cell, stretch, salt)
+
+
+def cell_seed(cell: str, salt: str) -> str:
+    """The seed of the random bytes that a cell draws: the same whenever it runs again, known to nobody without the
+    run's record."""
+    return digest("entropy", cell, salt)
 
 
 def question_digest(content: Any, context_digest: str) -> str:

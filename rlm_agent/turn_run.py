@@ -4,7 +4,7 @@ Invariant: everything here can be thrown away at any moment. A turn that is run 
 for the same things under the same keys, and gets what is recorded. The record of the turn is `turn_end.py`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,12 @@ class TurnRun:
             session = await self._rebuilt()
         self._begin_cell(again=again)
         entries = [await self._history_entry(self.head)] if warm and self._block == 0 and self.head else []
-        return await session.execute(self.code.blocks[self._block], history=entries, unready=self._unready)
+        return await self._run_block(session, entries)
+
+    async def _run_block(self, session: Session, history: Sequence[Mapping[str, Any]] = ()) -> CellEvent:
+        requests, code = self._requests, self.code.blocks[self._block]
+        clock = await requests.clock()
+        return await session.execute(code, history=history, unready=self._unready, seed=requests.seed, readings=clock)
 
     @property
     def _unready(self) -> bool:
@@ -192,7 +197,7 @@ class TurnRun:
         reach("batch.answered")
         session = self.session
         assert session is not None
-        return await session.answer(replies)
+        return await session.answer(replies, await self._requests.clock())
 
     def _begin_cell(self, *, again: bool = False) -> None:
         """The cell's requests are numbered from the start; those of a cell that runs again are told already."""
@@ -205,6 +210,7 @@ class TurnRun:
     async def _ended(self, done: CellDone) -> bool:
         """Takes in a cell's end. Returns True when the turn is over."""
         activity = self.activity
+        await self._requests.end_stretch(done.readings)
         code = self.code.blocks[self._block]
         self.cells.append(CellRecord(code, done.error, round(done.seconds, 3)))
         self.outputs.append(done.output)
@@ -224,7 +230,7 @@ class TurnRun:
         for self._block in range(block):
             reach("resume.replaying")
             self._begin_cell(again=True)
-            event = await session.execute(self.code.blocks[self._block], unready=self._unready)
+            event = await self._run_block(session)
             while isinstance(event, CellPaused):
                 event = await self._replayed(session, event)
         self._block = block
@@ -232,4 +238,4 @@ class TurnRun:
 
     async def _replayed(self, session: Session, event: CellPaused) -> CellEvent:
         await self._requests.plan(event)
-        return await session.answer(await self._requests.replies())
+        return await session.answer(await self._requests.replies(), await self._requests.clock())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 __all__ = [
+    "MOST_READINGS",
     "Bindings",
     "CellDone",
     "CellEvent",
@@ -23,6 +24,9 @@ __all__ = [
     "Snapshot",
     "SnapshotSource",
 ]
+
+MOST_READINGS = 100_000
+"""Readings of the clock between two requests of a cell that are recorded; a cell may read it more often."""
 
 ErrorKind = Literal["exception", "interrupted", "killed", "died"]
 
@@ -88,9 +92,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CellPaused:
-    """The cell waits for answers to these requests (those of several threads travel together)."""
+    """The cell waits for answers to these requests (those of several threads travel together).
+
+    Attributes:
+        readings: what it read of the clock since it began or was last answered: nanoseconds since the epoch.
+    """
 
     requests: tuple[Request, ...]
+    readings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,7 @@ class CellDone:
         error_kind: "interrupted" (time limit, namespace kept), "killed" and "died" (the worker is gone).
         seconds: running time without waiting for answers.
         answer: {"content": JSON value or str, "ready": bool}; None when the worker is gone.
+        readings: as those of CellPaused; none when the worker is gone.
     """
 
     output: str
@@ -110,6 +120,7 @@ class CellDone:
     error_kind: ErrorKind | None = None
     seconds: float = 0.0
     answer: Mapping[str, Any] | None = None
+    readings: tuple[int, ...] = ()
 
 
 CellEvent = CellPaused | CellDone
@@ -162,7 +173,13 @@ class Session(Protocol):
         """
 
     async def execute(
-        self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
+        self,
+        code: str,
+        *,
+        history: Sequence[Mapping[str, Any]] = (),
+        unready: bool = False,
+        seed: str = "",
+        readings: Sequence[int] = (),
     ) -> CellEvent:
         """Runs one cell until it ends or needs an answer.
 
@@ -170,12 +187,14 @@ class Session(Protocol):
             code: the cell.
             history: entries to append to `history` first.
             unready: set answer["ready"] to False first (a complaint was read).
+            seed: of the random bytes that the cell draws; "": the system's.
+            readings: of the clock, which a cell that ran before reads again until it asks for something.
         """
 
-    async def answer(self, replies: Mapping[int, Any]) -> CellEvent:
+    async def answer(self, replies: Mapping[int, Any], readings: Sequence[int] = ()) -> CellEvent:
         """Goes on with a paused cell. For "llm" and "rlm" a reply is a list of dicts {"text", "ok", "error", "data",
         "sources", "usage", "model", "seconds"}, for "function" {"ok", "value"} or {"ok": False, "error"};
-        {"refused": text} for any kind raises BudgetExceeded with that text in the cell."""
+        {"refused": text} for any kind raises BudgetExceeded with that text in the cell. `readings` as in `execute`."""
 
     async def snapshot(self) -> Snapshot:
         """The namespace. Only between cells. What it gives must be kept before the next one is taken."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from rlm_agent.errors import KernelError, RLMError
 from rlm_agent.repl.channel import EVENT_LIMIT, AsyncChannel
 from rlm_agent.repl.kernel import (
+    MOST_READINGS,
     Bindings,
     CellDone,
     CellEvent,
@@ -130,16 +131,24 @@ class ProcessSession:
             await self._channel.send({"op": "leaves", "leaves": await asyncio.to_thread(self._leaves.read, asked)})
 
     async def execute(
-        self, code: str, *, history: Sequence[Mapping[str, Any]] = (), unready: bool = False
+        self,
+        code: str,
+        *,
+        history: Sequence[Mapping[str, Any]] = (),
+        unready: bool = False,
+        seed: str = "",
+        readings: Sequence[int] = (),
     ) -> CellEvent:
         """See `Session.execute`."""
         self._used = 0.0
         entries = [dict(entry) for entry in history]
-        return await self._go_on({"op": "execute", "code": code, "history": entries, "unready": unready})
+        message = {"op": "execute", "code": code, "history": entries, "unready": unready}
+        return await self._go_on({**message, "seed": seed, "clock": list(readings)})
 
-    async def answer(self, replies: Mapping[int, Any]) -> CellEvent:
+    async def answer(self, replies: Mapping[int, Any], readings: Sequence[int] = ()) -> CellEvent:
         """See `Session.answer`."""
-        return await self._go_on({"op": "answer", "replies": [[number, reply] for number, reply in replies.items()]})
+        answered = [[number, reply] for number, reply in replies.items()]
+        return await self._go_on({"op": "answer", "replies": answered, "clock": list(readings)})
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
@@ -246,6 +255,7 @@ class ProcessSession:
     async def _gather(self, first: Asked) -> CellEvent:
         """Requests of several threads travel together."""
         requests: list[Request] = [first.request]
+        readings = [*first.readings]
         last, deadline = first, time.monotonic() + GATHER
         while last.running and time.monotonic() < deadline:
             self._receive_next()
@@ -256,10 +266,11 @@ class ProcessSession:
             event = parse_event(await self._received())
             if isinstance(event, CellDone):
                 # The cell was stopped in the meantime: nobody waits for an answer any more.
-                return self._done(event)
+                return replace(self._done(event), readings=(*readings, *event.readings)[:MOST_READINGS])
             last = event
             requests.append(event.request)
-        return CellPaused(tuple(requests))
+            readings += event.readings
+        return CellPaused(tuple(requests), tuple(readings[:MOST_READINGS]))
 
     # The end of a worker.
 

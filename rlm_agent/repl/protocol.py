@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
 from rlm_agent.errors import KernelError
-from rlm_agent.repl.kernel import CellDone, ErrorKind, Request
+from rlm_agent.repl.kernel import MOST_READINGS, CellDone, ErrorKind, Request
 from rlm_agent.repl.manifest import Manifest, ManifestError
 
 __all__ = ["Asked", "Saved", "parse_done", "parse_event", "parse_saving", "parse_starting"]
@@ -22,13 +22,14 @@ T = TypeVar("T")
 
 
 class Asked:
-    """A request, and how many other threads of the cell were running when it was sent."""
+    """A request, how many other threads of the cell were running when it was sent, and what was read of the clock."""
 
-    __slots__ = ("request", "running")
+    __slots__ = ("readings", "request", "running")
 
-    def __init__(self, request: Request, running: int) -> None:
+    def __init__(self, request: Request, running: int, readings: tuple[int, ...] = ()) -> None:
         self.request = request
         self.running = running
+        self.readings = readings
 
 
 def _field(message: dict[str, Any], name: str, kind: type[T]) -> T:
@@ -56,7 +57,15 @@ def _asked(message: dict[str, Any]) -> Asked:
     number, kind = _field(message, "id", int), _field(message, "kind", str)
     running = _field(message, "running", int)
     request = _function(number, message) if kind == "function" else _calls(number, kind, message)
-    return Asked(request, running)
+    return Asked(request, running, _readings(message))
+
+
+def _readings(message: dict[str, Any]) -> tuple[int, ...]:
+    """Of the clock."""
+    readings = _field(message, "clock", list)
+    if len(readings) > MOST_READINGS or not all(type(each) is int and abs(each) < 1 << 63 for each in readings):
+        raise KernelError("The REPL worker broke the protocol: it sent no readings of a clock.")
+    return tuple(readings)
 
 
 def _function(number: int, message: dict[str, Any]) -> Request:
@@ -85,7 +94,8 @@ def parse_done(message: dict[str, Any]) -> CellDone:
     answer = _field(message, "answer", dict)
     content = _loaded(_field(answer, "content", str))
     ready = _field(answer, "ready", bool)
-    return CellDone(_field(message, "output", str), error, kind, answer={"content": content, "ready": ready})
+    answered = {"content": content, "ready": ready}
+    return CellDone(_field(message, "output", str), error, kind, answer=answered, readings=_readings(message))
 
 
 def _loaded(text: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlm_agent.repl.channel import EVENT_LIMIT, Channel, pack
+from rlm_agent.repl.clock import Clock
 from rlm_agent.repl.interrupts import Interrupts
 
 __all__ = ["Requests"]
@@ -26,8 +27,9 @@ class _Waiting:
 class Requests:
     """All requests of one worker."""
 
-    def __init__(self, channel: Channel, interrupts: Interrupts) -> None:
+    def __init__(self, channel: Channel, interrupts: Interrupts, clock: Clock) -> None:
         self._channel = channel
+        self._clock = clock
         self._interrupts = interrupts
         self._ids = itertools.count(1)
         self._changed = threading.Condition()
@@ -76,7 +78,7 @@ class Requests:
             running = max(threading.active_count() - 1 - len(self._waiting), 0)
         try:
             message = {"op": "request", "id": number, "kind": kind, "running": running, **body}
-            payload = pack(message, EVENT_LIMIT)
+            payload = self._packed(message)
             with self._interrupts.held():
                 self._channel.send_packed(payload)
             waiting.ready.wait()
@@ -88,8 +90,22 @@ class Requests:
             raise RuntimeError("The cell was stopped while this thread waited for the host.")
         return waiting.reply
 
-    def deliver(self, replies: list[tuple[int, Any]]) -> None:
-        """Hands each reply to the thread that waits for it; one that nobody waits for any more is dropped."""
+    def _packed(self, message: dict[str, Any]) -> bytes:
+        """The message, with what was read of the clock before it."""
+        readings = self._clock.take()
+        try:
+            return pack({**message, "clock": readings}, EVENT_LIMIT)
+        except BaseException:
+            self._clock.put_back(readings)
+            raise
+
+    def deliver(self, replies: list[tuple[int, Any]], readings: list[int]) -> None:
+        """Hands each reply to the thread that waits for it; one that nobody waits for any more is dropped.
+
+        Args:
+            readings: of the clock, see `Clock.refill`.
+        """
+        self._clock.refill(readings)
         with self._changed:
             for number, reply in replies:
                 waiting = self._waiting.get(number)

@@ -21,8 +21,10 @@ import numpy
 
 from rlm_agent.repl.cell import Cells
 from rlm_agent.repl.channel import Channel, pack
+from rlm_agent.repl.clock import Clock
 from rlm_agent.repl.context import Context
 from rlm_agent.repl.dumping import Loss, Subject, tombstones
+from rlm_agent.repl.entropy import Entropy
 from rlm_agent.repl.files import Files, restore
 from rlm_agent.repl.interpreter import interpreter_state, restore_interpreter
 from rlm_agent.repl.interrupts import Interrupts
@@ -46,7 +48,8 @@ class Worker:
         self._channel = channel
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._interrupts = Interrupts()
-        self._requests = Requests(channel, self._interrupts)
+        self._clock, self._entropy = Clock(), Entropy()
+        self._requests = Requests(channel, self._interrupts, self._clock)
         self._output = Output()
         self._namespace = Namespace(self._requests.ask)
         self._cells = Cells(self._namespace.globals, self._output, self._interrupts)
@@ -58,6 +61,8 @@ class Worker:
         """Works until the host is gone."""
         self._interrupts.install()
         self._output.redirect()
+        self._clock.install()
+        self._entropy.install()
         builtins.input = _no_input
         os.register_at_fork(after_in_child=self._requests.disown)
         threading.Thread(target=self._read, name="rlm-channel", daemon=True).start()
@@ -79,7 +84,7 @@ class Worker:
             while True:
                 message = self._channel.receive()
                 if message["op"] == "answer":
-                    self._requests.deliver(message["replies"])
+                    self._requests.deliver(message["replies"], message["clock"])
                 else:
                     self._inbox.put(message)
         finally:
@@ -144,12 +149,15 @@ class Worker:
         self._interrupts.install()
         self._output.install()
         self._requests.open()
+        self._clock.begin(message["clock"])
+        self._entropy.begin(message["seed"])
         began = time.monotonic()
         error, kind = self._cells.run(message["code"])
         if kind == "interrupted":
             self._requests.give_up()
         else:
             self._requests.settle()
+        self._entropy.end()
         return {
             "op": "done",
             "output": self._output.take(),
@@ -157,6 +165,7 @@ class Worker:
             "error_kind": kind,
             "seconds": time.monotonic() - began,
             "answer": self._namespace.answer(),
+            "clock": self._clock.end(),
         }
 
     def _snapshot(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class StepRecord:
         kind: "root" reply, "model" reply inside a sub-agent, "tool" result, "slot" (a sub-call's final result),
             "function" result, "refusal" of a batch, "check" complaint, "notes" read by a turn, "human" answer,
             "started": the beginning of a call that acts once, "pending" output of a turn whose snapshot was still being
-            written.
+            written, "clock": readings of a cell.
         role: "root", "sub" or "": whose account the tokens are on. A slot assembled from recorded inner steps has "".
         body: plain JSON; large ones are kept as a blob by the ledger itself.
         usd: None where the price is unknown.

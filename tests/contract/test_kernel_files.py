@@ -90,7 +90,8 @@ open("large", "wb").write(os.urandom(20_000_000))
         await session.shown("f = open('large', 'r+b'); f.seek(5_000_000); f.write(b'new'); f.close()")
         assert (await session.snapshot()).size < 1_100_000
         await session.shown(f"open('small7', 'ab').write(b'more'); os.remove('small{turn}')")
-        assert (await session.snapshot()).size < 100_000
+        # Two places in the row of small files, up to two chunks of 64 KB each.
+        assert (await session.snapshot()).size < 280_000
     assert await (await session.restored()).shown("open('large', 'rb').read()[5_000_000:][:3], len(os.listdir())") == (
         "(b'new', 299)\n"
     )

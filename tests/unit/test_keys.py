@@ -45,3 +45,9 @@ def test_a_question_is_its_content_and_its_context() -> None:
 def test_a_seed_fits_63_bits() -> None:
     assert 0 <= keys.seed("run") < 2**63
     assert keys.seed("run") != keys.seed("other")
+
+
+def test_a_cells_seed_and_clock_are_its_own() -> None:
+    seeds = {keys.cell_seed(cell, salt) for cell in "ab" for salt in ("", "s")}
+    clocks = {keys.clock_key(cell, stretch, salt) for cell in "ab" for stretch in (0, 1) for salt in ("", "s")}
+    assert (len(seeds), len(clocks), len(seeds | clocks)) == (4, 8, 12)

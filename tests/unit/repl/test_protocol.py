@@ -8,14 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_agent.errors import KernelError
-from rlm_agent.repl.kernel import CellDone
+from rlm_agent.repl.kernel import MOST_READINGS, CellDone
 from rlm_agent.repl.manifest import Manifest
 from rlm_agent.repl.protocol import Asked, Saved, parse_event, parse_saving, parse_starting
 
 ANSWER = {"content": '"답"', "ready": True}
-DONE = {"op": "done", "output": "x", "error": None, "error_kind": None, "answer": ANSWER}
-ASK = {"op": "request", "id": 1, "kind": "llm", "running": 0, "calls": [{"prompt": "p"}]}
-CALL = {"op": "request", "id": 1, "kind": "function", "running": 0, "name": "f", "args": [1], "kwargs": {"k": 2}}
+DONE = {"op": "done", "output": "x", "error": None, "error_kind": None, "answer": ANSWER, "clock": [5]}
+ASK = {"op": "request", "id": 1, "kind": "llm", "running": 0, "clock": [1, 2], "calls": [{"prompt": "p"}]}
+CALL = {
+    "op": "request",
+    "id": 1,
+    "kind": "function",
+    "running": 0,
+    "clock": [],
+    "name": "f",
+    "args": [1],
+    "kwargs": {"k": 2},
+}
 LOSS = {"name": "n", "type": "t", "why": "w"}
 VARIABLE = {"name": "n", "type": "t", "size_bytes": 1, "shape": None, "preview": "p", "lost": False}
 MANIFEST = Manifest("3.11", b"k" * 64, b"body").encode()
@@ -28,9 +37,11 @@ def test_what_a_good_worker_says() -> None:
     done = parse_event(DONE)
     assert isinstance(done, CellDone)
     assert done.answer == {"content": "답", "ready": True}
+    assert done.readings == (5,)
     asked, call = parse_event(ASK), parse_event(CALL)
     assert isinstance(asked, Asked)
     assert asked.request.calls == ({"prompt": "p"},)
+    assert asked.readings == (1, 2)
     assert isinstance(call, Asked)
     assert (call.request.name, call.request.args, call.request.kwargs) == ("f", (1,), {"k": 2})
     assert parse_starting({"op": "started", "lost": [LOSS]}) == (LOSS,)
@@ -51,6 +62,11 @@ def test_what_a_good_worker_says() -> None:
         {"op": ["done"]},
         {"op": "started"},
         {**DONE, "output": 1},
+        {**DONE, "clock": None},
+        {**DONE, "clock": [1.5]},
+        {**DONE, "clock": [True]},
+        {**DONE, "clock": [1 << 63]},
+        {**ASK, "clock": [0] * (MOST_READINGS + 1)},
         {**DONE, "error": 1},
         {**DONE, "error_kind": "bored"},
         {**DONE, "error_kind": []},
