@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from rlm_agent.repl.deep import CAN_GO_DEEPER
 from rlm_agent.repl.image import Image, Row
 from rlm_agent.repl.leaves import Leaves
 from rlm_agent.repl.lost import Lost, reason
@@ -21,7 +22,7 @@ from rlm_agent.repl.slots import Slots, large_strings
 
 __all__ = ["Loss", "dump", "tombstones"]
 
-# Nested deeper than this, a value is lost; a stack of this size bears it.
+# Nested deeper than this, a value is lost, or left to `deep.py`; a stack of this size bears it.
 DEEPEST = 50_000
 STACK_BYTES = 256 << 20
 # Passes in which ranges that are too small are moved, before all ranges are dealt out anew.
@@ -49,11 +50,13 @@ class Subject:
         variables: name -> value.
         namespace: the live globals dict.
         references: place -> object that is named instead of saved.
+        deep: name -> address of a variable that was nested too deep for the fast pickler; grows.
     """
 
     variables: Mapping[str, Any]
     namespace: dict[str, Any]
     references: Mapping[str, Any]
+    deep: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Pass:
     losses: list[Loss] = field(default_factory=list)
     outgrown: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
+    too_deep: set[str] = field(default_factory=set)
     trusted: bool = False
 
 
@@ -117,9 +121,10 @@ def _dump(
     passes = 0
     while True:
         done = _Dumper(subject, slots, given_up, leaves).run(plan)
-        if done.failed:
+        if done.failed or done.too_deep:
             # The memo holds objects of a half that failed, so only a new start is clean.
             given_up |= done.failed
+            subject.deep.update((name, id(subject.variables[name])) for name in done.too_deep)
         elif done.outgrown:
             passes += 1
             stay = [planned for planned in plan if planned.name not in done.outgrown and passes < MOST_PASSES]
@@ -133,7 +138,7 @@ class _Dumper:
     """One pass over the variables."""
 
     def __init__(self, subject: Subject, slots: Slots, given_up: Mapping[str, str], leaves: Leaves) -> None:
-        self._variables = subject.variables
+        self._variables, self._deep = subject.variables, subject.deep
         self._given_up = given_up
         self._pickler = NamespacePickler(subject.namespace, slots.memo(), leaves, self._lose)
         self._pass = Pass()
@@ -149,6 +154,7 @@ class _Dumper:
             failure = self._add(planned, planned is last)
             if failure is not None:
                 self._pass.failed[planned.name] = failure
+            if failure is not None or self._pass.too_deep:
                 break
         self._pass.losses = list(self._losses.values())
         self._pass.trusted = self._pickler.trusted
@@ -166,8 +172,14 @@ class _Dumper:
             self._reached = base
         start = self._reached
         try:
-            text, blocks = self._pickler.section(value)
+            deep = self._deep.get(planned.name) == id(self._value)
+            text, blocks = self._pickler.section(value, deep=deep)
             count = self._pickler.reached() - start
+        except RecursionError as error:
+            if CAN_GO_DEEPER and not deep:
+                self._pass.too_deep.add(planned.name)
+                return None
+            return f"it is nested too deep to be saved ({error!s:.200})"
         except BaseException as error:  # noqa: BLE001  # reducers are anybody's code, and may even call sys.exit
             return f"it cannot be pickled ({type(error).__name__}: {error!s:.200})"
         self._reached = start + count + 2

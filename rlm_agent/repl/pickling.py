@@ -27,6 +27,7 @@ import numpy as np
 
 from rlm_agent.repl.arrays import Array, is_plain, memory, reduce_array, reduce_view
 from rlm_agent.repl.classes import reduce_class
+from rlm_agent.repl.deep import DeepPickler
 from rlm_agent.repl.exceptions import is_native, reduce_exception
 from rlm_agent.repl.image import ARRAY, Block
 from rlm_agent.repl.leaves import LARGE, Leaves
@@ -134,11 +135,32 @@ class NamespacePickler(cp.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         # Memo entries cost nothing per object pickled, a `persistent_id` method would cost a call for each.
         self.memo = memo
 
-    def section(self, value: Any) -> tuple[bytes, tuple[Block, ...]]:
-        """Pickles one variable: its text, and the blocks beside it."""
+    def section(self, value: Any, *, deep: bool = False) -> tuple[bytes, tuple[Block, ...]]:
+        """Pickles one variable: its text, and the blocks beside it.
+
+        Args:
+            deep: it is nested deeper than the fast way can go.
+
+        Raises:
+            RecursionError: it is nested too deep; this pickler is of no use from here on.
+        """
         self._blocks.clear()
-        self.dump(value)
+        if deep:
+            slow = DeepPickler(self._sink, self.memo.copy(), self.reducer_override)
+            slow.dump_deep(value)
+            self.memo = slow.memo
+        else:
+            self._dump_fast(value)
         return self._sink.take(), tuple(self._blocks)
+
+    def _dump_fast(self, value: Any) -> None:
+        try:
+            self.dump(value)
+        except pickle.PicklingError as error:
+            # How cloudpickle words it.
+            if isinstance(error.__cause__, RecursionError):
+                raise error.__cause__ from None
+            raise
 
     def reached(self) -> int:
         """How many numbers are taken. Takes two more."""

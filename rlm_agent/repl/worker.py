@@ -54,6 +54,7 @@ class Worker:
         self._namespace = Namespace(self._requests.ask)
         self._cells = Cells(self._namespace.globals, self._output, self._interrupts)
         self._snapshots = Snapshots()
+        self._deep: dict[str, int] = {}
         self._path = list(sys.path)
         self._scratch = Scratch(os.getcwd(), 0)
 
@@ -175,7 +176,7 @@ class Worker:
         flush(variables.values())
         files = self._scratch.save(self._snapshots.leaves, self._send_leaves)
         state, losses = interpreter_state(self._path, self._scratch.root)
-        subject = Subject(variables, namespace.globals, namespace.references())
+        subject = Subject(variables, namespace.globals, namespace.references(), self._deep)
         notes = {"sources": self._cells.saved(), "interpreter": state, "files": files.table}
         taken = self._snapshots.take(subject, self._resolver(extra), extra, notes, files.keys)
         self._send_leaves(taken.leaves)

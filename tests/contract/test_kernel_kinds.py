@@ -1,6 +1,5 @@
 """Which kinds of values a snapshot holds exactly: each is made in a cell, and checked in a restored session."""
 
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -381,14 +380,84 @@ depth(lists, lambda x: x[0]), depth(dicts, lambda x: x["k"]), depth(tuples, lamb
     first = await make_repl()
     await first.shown(code)
     taken = await first.snapshot()
+    assert taken.lost == ()
     second = await make_repl(taken, fresh_answer=False)
-    if sys.version_info < (3, 12):
-        assert taken.lost == ()
-        assert await second.shown(check) == "(10000, 10000, 10000, 10000)\n"
-    else:
-        # From 3.12 on Python bounds the nesting of its C code, whatever the stack.
-        assert {loss["name"] for loss in taken.lost} <= {"lists", "dicts", "tuples", "chain"}
-        assert all("recursion" in loss["why"].lower() for loss in taken.lost)
+    assert await second.shown(check) == "(10000, 10000, 10000, 10000)\n"
+
+
+async def test_deep_structures_keep_what_they_share(make_repl: MakeRepl) -> None:
+    code = """
+from dataclasses import dataclass
+@dataclass(slots=True)
+class Slotted:
+    inside: object
+    other: object = None
+class Ring:
+    def __init__(self): self.before = self.after = self
+def mixed(shared):
+    value = shared
+    for i in range(2_000): value = Slotted([{"k": (value, {i})}], shared)
+    return value
+shared, array = ["글"], np.arange(100_000.0)
+ring = Ring()
+for i in range(5_000):
+    new = Ring(); new.before, new.after = ring, ring.after
+    ring.after.before = new; ring.after = new
+first, second, text = mixed(shared), mixed(array[::2]), "긴 글" * 50_000
+holder = Slotted(first, lambda: (text, array)); deepest = second
+for i in range(3_000): deepest = lambda deepest=deepest: deepest
+"""
+    check = """
+def bottom(value):
+    n = 0
+    while isinstance(value, Slotted): value, n = value.inside[0]["k"][0], n + 1
+    return value, n
+def around(ring):
+    node, n, ok = ring.after, 1, True
+    while node is not ring: node, n, ok = node.after, n + 1, ok and node.after.before is node
+    return n, ok
+down = deepest
+while callable(down): down = down()
+print(bottom(first)[0] is shared is first.other, bottom(first)[1], around(ring), holder.inside is first)
+print(bottom(second)[0].base is array, down is second, holder.other()[0] is text, len(text), holder.other()[1] is array)
+"""
+    repl = await make_repl()
+    await repl.shown(code)
+    taken = await repl.snapshot()
+    assert taken.lost == ()
+    assert (await repl.snapshot()).size < 20_000
+    second = await make_repl(taken, fresh_answer=False)
+    expected = "True 2000 (5001, True) True\nTrue True True 150000 True\n"
+    assert await second.shown(check) == expected
+    third = await make_repl(await second.snapshot(), fresh_answer=False)
+    assert await third.shown(check) == expected
+
+
+async def test_deep_values_kill_no_worker(make_repl: MakeRepl) -> None:
+    repl = await make_repl(history=[{"turn": 1}])
+    code = """
+def nested(levels):
+    value = []
+    for i in range(levels): value = [value]
+    return value
+deep, deeper, pairs = nested(10_000), nested(1_000_000), None
+for i in range(300_000): pairs = {"a": pairs}
+class Endless:
+    def __reduce__(self): return self.__reduce__()
+endless = Endless()
+answer["content"] = deep; history.append(deeper); messages.append(deep); ok = 1
+def same(a, b):
+    try: return a == b
+    except RecursionError: return "RecursionError"
+same(deep, nested(10_000)), same(deeper, nested(1_000_000))
+"""
+    assert "RecursionError" in await repl.shown(code)
+    taken = await repl.snapshot()
+    assert {loss["name"] for loss in taken.lost} >= {"deeper", "pairs", "endless", "history"}
+    assert not {"deep", "messages", "ok"} & {loss["name"] for loss in taken.lost}
+    second = await make_repl(taken, fresh_answer=False)
+    assert await second.shown("ok, messages[-1] is deep, show_vars() and 1") == "(1, True, 1)\n"
+    assert "nested too deep" in {loss["name"]: loss["why"] for loss in second.lost}["deeper"]
 
 
 async def test_what_cannot_be_held_is_named_and_costs_nothing_else(make_repl: MakeRepl) -> None:

@@ -1,6 +1,5 @@
 """What any kernel keeps: a namespace in a new session is the same namespace, and what is lost has a name."""
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -140,8 +139,7 @@ later = [before, after]
 
 
 async def test_long_chains_survive(make_repl: MakeRepl, repl: Repl) -> None:
-    # From 3.12 on Python bounds the nesting of its C code, whatever the stack.
-    length = 1500 if sys.version_info < (3, 12) else 150
+    length = 1500
     code = (
         f"length = {length}"
         + """
