@@ -34,6 +34,7 @@ from rlm_agent.repl.leaves import LARGE, Leaves
 from rlm_agent.repl.lost import Lost
 from rlm_agent.repl.sink import Buffer, Sink
 from rlm_agent.repl.trust import is_plain_class, is_plain_exception, is_trusted
+from rlm_agent.repl.views import reduce_memoryview
 
 __all__ = ["BLOCKS", "PROTOCOL", "NamespacePickler", "describe"]
 
@@ -96,6 +97,7 @@ def _reduce_cached_property(cached: Any) -> tuple[Any, ...]:
 
 REDUCERS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
     functools.cached_property: _reduce_cached_property,
+    memoryview: reduce_memoryview,
     weakref.ref: _reduce_reference,
     weakref.WeakKeyDictionary: _reduce_weak,
     weakref.WeakValueDictionary: _reduce_weak,

@@ -284,6 +284,35 @@ tree = __import__("scipy.spatial").spatial.cKDTree(np.random.default_rng(0).rand
         "normal.cdf(1), float(spline(1.5)), "
         "tree.query([0.5, 0.5])[1], diff(expr, x)",
     ),
+    "scipy objects": (
+        """
+from scipy import fft, integrate, linalg, ndimage, optimize, signal, sparse, spatial, stats
+solved = optimize.minimize(lambda x: (x[0] - 1) ** 2, [0.0])
+root = optimize.root_scalar(lambda x: x - 2, bracket=[0, 5])
+shapes = [sparse.csr_array(np.eye(3)), sparse.coo_matrix(np.eye(2)), sparse.lil_array((2, 2)), sparse.dok_array((2, 2))]
+turned, tree = spatial.transform.Rotation.from_euler("z", 90, degrees=True), spatial.KDTree(np.eye(3))
+frozen, fit, test = stats.gamma(2.0), stats.linregress([0, 1, 2], [1, 3, 5]), stats.ttest_ind([1, 2, 3], [2, 3, 5])
+kde, ode = stats.gaussian_kde([1.0, 2.0, 4.0]), integrate.solve_ivp(lambda t, y: -y, (0, 1), [1.0])
+system, factors = signal.TransferFunction([1], [1, 2]), linalg.lu_factor(np.eye(2) + 1)
+""",
+        "solved.x.round(3), root.root, [s.toarray().tolist() for s in shapes], turned.apply([1, 0, 0]).round(6), "
+        "tree.query([1, 0, 0]), frozen.mean(), fit.slope, test.pvalue, kde(2.0), ode.y[0, -1], system.num, factors, "
+        "[type(s).__name__ for s in shapes]",
+    ),
+    "memoryviews": (
+        """
+import array
+raw, doubles, grid = bytearray(b"abcdefgh"), array.array("d", [1.5, 2.5, 3.5]), np.arange(6).reshape(2, 3)
+whole, part, steps, fixed = memoryview(raw), memoryview(raw)[2:6], memoryview(raw)[1::2], memoryview(b"xyz")[1:]
+numbers, rows, cast = memoryview(doubles)[1:], memoryview(grid), memoryview(raw).cast("H")[1:]
+square, hidden, empty = memoryview(raw).cast("B", (2, 4)), memoryview(raw).toreadonly(), memoryview(b"")
+everything = [whole, part, steps, fixed, numbers, rows, cast, square, hidden, empty]
+fields = memoryview(np.zeros(2, [("a", "i4"), ("b", "f8")]))
+""",
+        "raw.__setitem__(3, 90), grid.__setitem__((1, 1), 70), doubles.__setitem__(2, 9.0), "
+        "[(v.tolist(), v.format, v.shape, v.readonly, v.strides) for v in everything], whole.obj is raw, "
+        "rows.obj is grid, part.__setitem__(0, 89), raw, fields.format, fields.nbytes",
+    ),
     "modules and files of text": (
         """
 import os.path, json as j, xml.etree.ElementTree as ET, io, pathlib, string, itertools, operator, logging
@@ -482,6 +511,8 @@ class Strict(Exception):
 def helper(x): raise RuntimeError("아직")
 lock, sock, match, pool = threading.Lock(), socket.socket(), re.match("a", "a"), concurrent.futures.ThreadPoolExecutor()
 frame, refuses, leaves, late, strict = sys._getframe(), Refuses(), Leaves(), Late(), Strict(code=1)
+import mmap
+mapped, backwards = memoryview(mmap.mmap(-1, 10)), memoryview(b"abc")[::-1]
 knot = Key(1); knot.inside = {knot: 1}
 coroutine = asyncio.sleep(0); coroutine.close()
 good, shared = [1], {"good": 1}
@@ -492,7 +523,21 @@ deep = Deep(); deep.inner = [1]
     await first.shown(code)
     taken = await first.snapshot()
     why = {loss["name"]: loss["why"] for loss in taken.lost}
-    fails = {"lock", "sock", "match", "pool", "frame", "refuses", "leaves", "late", "strict", "coroutine", "deep"}
+    fails = {
+        "lock",
+        "sock",
+        "match",
+        "pool",
+        "frame",
+        "refuses",
+        "leaves",
+        "late",
+        "strict",
+        "coroutine",
+        "deep",
+        "mapped",
+        "backwards",
+    }
     assert fails | {"holder"} <= set(why) <= fails | {"holder", "knot"}
     assert "싫어" in why["refuses"]
     assert "아직" in why["late"]
