@@ -68,6 +68,7 @@ def describe(names):
             return ["function", value.__name__, *(f"cell {number(cell)}" for cell in value.__closure__ or ())]
         if kind.__name__ == "cell": return ["cell", number(value.cell_contents)]
         if isinstance(value, functools.partial): return ["partial", number(value.func), *map(number, value.args)]
+        if kind is type(len): return ["builtin", value.__name__]
         if kind is Slotted: return ["Slotted", number(value.a), number(value.b)]
         return [kind.__qualname__, *(f"{k}={number(v)}" for k, v in vars(value).items())]
     tops = [number(value) for value in roots]
