@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import msgpack
 
-from rlm_agent.errors import StateVersionError
-
-__all__ = ["FORM", "KEY_BYTES", "MOST_LEAVES", "Manifest", "ManifestError", "check_python"]
+__all__ = ["FORM", "KEY_BYTES", "MOST_LEAVES", "Manifest", "ManifestError"]
 
 FORM = 2
 KEY_BYTES = 32
@@ -63,20 +61,3 @@ class Manifest:
     def key_list(self) -> list[str]:
         """The keys as the host writes them, 64 hexadecimal digits each; one may come several times."""
         return [self.keys[at : at + KEY_BYTES].hex() for at in range(0, len(self.keys), KEY_BYTES)]
-
-
-def check_python(manifest: Manifest, python: str) -> None:
-    """Whether a worker of this Python may load the snapshot; to be asked before one is started.
-
-    Args:
-        python: "3.12".
-
-    Raises:
-        StateVersionError: the snapshot is of another minor version.
-    """
-    if manifest.python != python:
-        raise StateVersionError(
-            f"The variables of this run were saved by Python {manifest.python}, and this is Python {python}: byte code "
-            f"of one is never loaded by the other. Go on with Python {manifest.python}, or make the variables anew "
-            "from the record: `rlm resume --rebuild` takes time and asks for nothing that is recorded."
-        )
