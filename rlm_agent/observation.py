@@ -53,8 +53,8 @@ def observe(outcome: Outcome, output_chars: int, left: str, late: Sequence[Mappi
     """
     text = whole_output(outcome) or "(no output)"
     lines = [cut_middle(text, output_chars, WHERE), "", _summary(outcome)]
-    lines += [f"A turn ago: {_lost_line(lost)}" for lost in late]
-    lines += map(_lost_line, outcome.lost)
+    lines += [_lost_line(lost, "was lost a turn ago") for lost in late]
+    lines += [_lost_line(lost, "is lost") for lost in outcome.lost]
     if len(outcome.cells) < outcome.blocks:
         lines.append(f"Block {len(outcome.cells)} of {outcome.blocks} failed; the blocks after it did not run.")
     if outcome.cut:
@@ -64,9 +64,9 @@ def observe(outcome: Outcome, output_chars: int, left: str, late: Sequence[Mappi
     return "\n".join(lines)
 
 
-def _lost_line(lost: Mapping[str, Any]) -> str:
+def _lost_line(lost: Mapping[str, Any], how: str) -> str:
     what = f"File {lost['name']!r}" if lost["type"] == "file" else f"Variable {lost['name']!r} ({lost['type']})"
-    return f"{what} is lost: {lost['why']}"
+    return f"{what} {how}: {lost['why']}"
 
 
 def _summary(outcome: Outcome) -> str:

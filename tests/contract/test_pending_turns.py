@@ -59,7 +59,7 @@ def test_what_a_slow_snapshot_lost_is_told_a_turn_later(tmp_path: Path) -> None:
     lossy = SLOW.replace("print(", "lines = (x for x in 'ab')\nprint(")
     root, _out = ask(tmp_path, ASK, lossy, "```python\nn += 1\n```", READY)
     assert "'lines'" not in root.read[1]
-    assert "A turn ago: Variable 'lines' (generator) is lost: it lives only in the process" in root.read[2]
+    assert "Variable 'lines' (generator) was lost a turn ago: it lives only in the process" in root.read[2]
     assert [loss["name"] for loss in open_run("t", home=tmp_path).turns[0].lost] == ["lines"]
 
 

@@ -25,6 +25,10 @@ class Frozen:
     a: object
 class Listy(list):
     pass
+def boxed(*kept):
+    array = np.empty(len(kept), object)
+    for at, value in enumerate(kept): array[at] = value
+    return array
 def sharing(*kept):
     cell, *more = kept
     def get(): return cell, more
@@ -38,9 +42,8 @@ def sharing(*kept):
 DESCRIBE = """
 def describe(names):
     import hashlib
-    seen, kept, lines = {}, [], []
+    seen, kept, lines, waiting = {}, [], [], []
     roots = [globals()[name] for name in names]
-    waiting = list(reversed(roots))
     def number(value):
         if value is None or type(value) in (int, float, bool): return repr(value)
         if type(value) in (str, bytes) and len(value) < 1000: return repr(value)
@@ -54,26 +57,25 @@ def describe(names):
         if kind in (list, tuple, Listy, collections.deque): return [kind.__name__, *map(number, value)] + (
             [f"{k}={number(v)}" for k, v in vars(value).items()] if kind is Listy else [])
         if isinstance(value, dict): return [kind.__name__, *(f"{number(k)}: {number(v)}" for k, v in value.items())]
-        if kind in (set, frozenset): return [kind.__name__, *sorted(map(number, value))]
+        if kind in (set, frozenset): return [kind.__name__, *sorted(map(repr, value))]
         if kind is np.ndarray:
             flags = value.flags.c_contiguous, value.flags.f_contiguous, value.flags.writeable
             base = number(value.base) if value.base is not None else None
             if value.dtype == object: return ["array", value.shape, *map(number, value.ravel())]
-            return ["array", value.dtype.str, value.shape, value.strides, flags, base, value.tolist()]
+            content = hashlib.sha256(value.tobytes()).hexdigest()
+            return ["array", value.dtype.str, value.shape, value.strides, flags, base, content]
         if callable(value) and hasattr(value, "__closure__"):
             return ["function", value.__name__, *(f"cell {number(cell)}" for cell in value.__closure__ or ())]
         if kind.__name__ == "cell": return ["cell", number(value.cell_contents)]
         if isinstance(value, functools.partial): return ["partial", number(value.func), *map(number, value.args)]
+        if kind is type(len): return ["builtin", value.__name__]
         if kind is Slotted: return ["Slotted", number(value.a), number(value.b)]
         return [kind.__qualname__, *(f"{k}={number(v)}" for k, v in vars(value).items())]
     tops = [number(value) for value in roots]
     while waiting:
         value = waiting.pop()
-        if id(value) in seen and seen[id(value)] is not None:
-            place = seen[id(value)]
-            if place < len(kept) and kept[place] is value: lines.append((place, told(value)))
-    known = dict(lines)
-    return "\\n".join([" ".join(tops), *(f"#{place} {known[place]}" for place in sorted(known))])
+        lines.append((seen[id(value)], told(value)))
+    return "\\n".join([" ".join(tops), *(f"#{place} {line}" for place, line in sorted(lines))])
 """
 
 LEAVES = [
@@ -114,7 +116,7 @@ MADE = [
     "Frozen({a})",
     "functools.partial(max, {a}, {b})",
     "sharing({a}, {b})[0]",
-    "np.array([{a}, {b}, None], dtype=object)",
+    "boxed({a}, {b}, {a}, None)",
     "{array}[1:]",
     "{array}[::2]",
     "{array}.T",
@@ -124,7 +126,15 @@ MADE = [
 
 
 def graph_source(size: int, seed: int) -> tuple[str, list[str]]:
-    """A cell that makes `size` values v0, v1, ..., which share and hold each other; and the names it keeps."""
+    """A graph of values v0, v1, ... that share and hold each other.
+
+    Args:
+        size: how many.
+        seed: which one of that size.
+
+    Returns:
+        A cell that makes it, and the names that are left then.
+    """
     draw = random.Random(seed)
     lines, fills, arrays = list[str](), list[str](), list[str]()
     for i in range(size):
@@ -139,7 +149,7 @@ def graph_source(size: int, seed: int) -> tuple[str, list[str]]:
             source = kind.format()
             fills.append(FILL[kind].format(i=i, a=f"v{draw.randrange(size)}", b=f"v{draw.randrange(size)}"))
         else:
-            made = draw.choice([m for m in MADE if arrays or "array" not in m.replace("np.array", "")])
+            made = draw.choice([made for made in MADE if arrays or "{array}" not in made])
             array = draw.choice(arrays) if arrays else ""
             source = made.format(a=draw.choice(earlier), b=draw.choice(earlier), array=array)
         lines.append(f"v{i} = {source}")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from rlm_agent.errors import StateVersionError
-from rlm_agent.repl.manifest import FORM, KEY_BYTES, Manifest, ManifestError, check_python
+from rlm_agent.repl.manifest import FORM, KEY_BYTES, Manifest, ManifestError
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
@@ -22,10 +21,3 @@ def test_another_form_is_named() -> None:
     data = Manifest("3.11", b"", b"").encode().replace(bytes([FORM]), bytes([FORM + 1]), 1)
     with pytest.raises(ManifestError, match=f"form {FORM + 1}, this version knows {FORM}"):
         Manifest.decode(data)
-
-
-def test_a_snapshot_of_another_python_is_told_with_what_to_do() -> None:
-    manifest = Manifest("3.11", b"", b"")
-    check_python(manifest, "3.11")
-    with pytest.raises(StateVersionError, match=r"Python 3\.11, and this is Python 3\.12: .*`rlm resume --rebuild`"):
-        check_python(manifest, "3.12")
