@@ -26,6 +26,7 @@ from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnR
 
 if TYPE_CHECKING:
     from rlm_agent.turn_run import TurnRun
+    from rlm_agent.web_addresses import WebAddresses
 
 __all__ = ["Activities", "Activity", "place_of"]
 
@@ -42,6 +43,7 @@ class Activity:
         extensions: bounds of the question raised since it was asked.
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
         tool_agents: compiled sub-agents, by model and tools.
+        addresses: what tools of this run may open, once one was asked; a child's are its parent's.
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
         resume: the caller gave no input: the thread's unfinished question is meant.
     """
@@ -57,6 +59,7 @@ class Activity:
         self.results: dict[str, dict[str, Any]] = {}
         self.turn: TurnRun | None = None
         self.tool_agents: dict[Any, Any] = {}
+        self.addresses: WebAddresses | None = None
         self.account = Account(spec.budget)
         self.resume = False
         self._working: set[asyncio.Task[Any]] = set()
