@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_model"]
+__all__ = ["debug", "known_keys", "no_color", "rlm_home", "rlm_model", "tavily_key"]
 
 _KEYS = (
     "OPENAI_API_KEY",
@@ -44,3 +44,8 @@ def debug() -> bool:
 def known_keys() -> dict[str, bool]:
     """Which of the providers' variables are set; their values are not read out."""
     return {name: bool(os.environ.get(name)) for name in _KEYS}
+
+
+def tavily_key() -> str | None:
+    """The key with which web_search searches where it was given none: `$TAVILY_API_KEY`."""
+    return os.environ.get("TAVILY_API_KEY") or None

@@ -1,1 +1,1 @@
-"""Tools for sub-agents, as plugins: `files` (read, list, find, grep beneath given roots)."""
+"""Tools for sub-agents, as plugins: `web` (search, fetch) and `files` (read, list, find, grep beneath given roots)."""
