@@ -68,6 +68,7 @@ class LocalWeb:
         self.port = port
         self.seen: list[str] = []
         self.extra: dict[str, Callable[[_Handler], None]] = {}
+        self.orders: list[list[dict[str, Any]]] = []
         self.connections = 0
         self.hits: dict[str, int] = {}
 
@@ -186,7 +187,7 @@ def _bomb(levels: int, coding: str = "gzip") -> Callable[[_Handler], None]:
 def _inject(handler: _Handler, number: int) -> None:
     """An article with an order in it, as a visible or a hidden text."""
     web: LocalWeb = handler.server.web
-    orders = web.extra_orders[number % len(web.extra_orders)] if hasattr(web, "extra_orders") else []
+    orders = web.orders[number % len(web.orders)] if web.orders else []
     lines = "".join(f"<p>DO: {json.dumps(order)}</p>" for order in orders)
     title = "Report</title><!-- --><title>" if number % 3 == 0 else "Report"
     text = document(number, handler.headers.get("Host", ""))
@@ -251,7 +252,7 @@ _PAGES: dict[str, Callable[[_Handler], None]] = {
 
 @contextmanager
 def local_web() -> Iterator[LocalWeb]:
-    """A running server; `extra` and `extra_orders` of what it yields may be set."""
+    """A running server; `extra` and `orders` (what its injections say) of what it yields may be set."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.web = web = LocalWeb(server.server_address[1])
