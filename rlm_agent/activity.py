@@ -30,6 +30,7 @@ from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnR
 if TYPE_CHECKING:
     from rlm_agent.turn_end import PendingTurn
     from rlm_agent.turn_run import TurnRun
+    from rlm_agent.web_addresses import WebAddresses
 
 __all__ = ["Activities", "Activity", "lease_wait", "place_of"]
 
@@ -59,6 +60,7 @@ class Activity:
         extensions: bounds of the question raised since it was asked.
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
         tool_agents: compiled sub-agents, by model and tools.
+        addresses: what tools of this run may open, once one was asked; a child's are its parent's.
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
         pending: the turn at the chain's end, where its snapshot is still being written.
         resume: the caller gave no input: the thread's unfinished question is meant.
@@ -77,6 +79,7 @@ class Activity:
         self.turn: TurnRun | None = None
         self.pending: PendingTurn | None = None
         self.tool_agents: dict[Any, Any] = {}
+        self.addresses: WebAddresses | None = None
         self.account = Account(spec.budget)
         self.resume = False
         self.loaded_head: str | None = None

@@ -16,6 +16,7 @@ __all__ = [
     "rlm_key",
     "rlm_key_file",
     "rlm_model",
+    "tavily_key",
 ]
 
 _KEYS = (
@@ -77,3 +78,8 @@ def known_keys() -> dict[str, bool]:
 def passed_on(names: Iterable[str]) -> dict[str, str]:
     """The variables of these names that a program we start is to have; those that are not set are left out."""
     return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def tavily_key() -> str | None:
+    """The key with which web_search searches where it was given none: `$TAVILY_API_KEY`."""
+    return os.environ.get("TAVILY_API_KEY") or None

@@ -32,10 +32,11 @@ __all__ = ["SubCall", "perform", "silent"]
 
 
 class SubCall:
-    """One slot while it is worked on."""
+    """One slot while it is worked on. `sources` is what its tools have read so far."""
 
     def __init__(self, activity: Activity, key: str, spec: Mapping[str, Any], turn: int) -> None:
         self.activity, self.key, self.spec, self.turn = activity, key, spec, turn
+        self.sources: list[dict[str, Any]] = []
         name = spec.get("model")
         agent = activity.spec
         names = agent.tools if spec.get("tools") is None else spec["tools"]
@@ -98,6 +99,7 @@ class SubCall:
             "ok": not problem,
             "error": problem or None,
             "usage": usage,
+            "sources": self.sources,
         }
         schema = self.spec.get("schema")
         if schema is None or problem:
@@ -146,7 +148,8 @@ async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> Ste
     except Exception as error:  # noqa: BLE001 - whatever a provider, a tool or a middleware raises costs this slot only
         problem = " ".join(f"{type(error).__name__}: {error}".split())
     name = model_name(call.model)
-    return call.step("slot", failed_slot(problem, model=name, seconds=time.monotonic() - started))
+    failed = failed_slot(problem, model=name, seconds=time.monotonic() - started)
+    return call.step("slot", {**failed, "sources": call.sources})
 
 
 async def _plain(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:

@@ -27,7 +27,9 @@ from rlm_agent.messages import dump, load
 from rlm_agent.model_loops import on_this_loop
 from rlm_agent.models import provider_errors, received
 from rlm_agent.prompts import render
+from rlm_agent.sources import open_to, sources_in
 from rlm_agent.store.records import StepRecord
+from rlm_agent.tool_scope import ToolScope, in_scope
 
 if TYPE_CHECKING:
     from rlm_agent.sub_agents import SubCall
@@ -44,6 +46,7 @@ class _Steps:
         self.call = call
         self.turns = 0
         self.usage = ModelUse()
+        self.artifacts: dict[str, Any] = {}
         self._seen: dict[str, int] = {}
 
     def key(self, kind: str, step_input: Any) -> str:
@@ -86,10 +89,18 @@ class LedgerMiddleware(AgentMiddleware[Any, Any]):
         """One tool call of the sub-agent; a tool that fails is a message that says so."""
         steps, call = _current.get(), request.tool_call
         key = steps.key("tool", {"name": call["name"], "args": call["args"], "id": call["id"]})
+        steps.artifacts[key] = None
+        addresses = await open_to(steps.call.activity)
         if (known := await steps.recall(key)) is not None:
-            return load(known.body["message"])  # type: ignore[no-any-return]
-        message = await _tool_result(steps, key, request, handler)
-        await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
+            message: ToolMessage = load(known.body["message"])
+        else:
+            activity = steps.call.activity
+            with in_scope(ToolScope(activity.run.id, activity.home, addresses)):
+                message = await _tool_result(steps, key, request, handler)
+            await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
+        addresses.add_artifact(message.artifact)
+        steps.artifacts[key] = message.artifact
+        steps.call.sources = sources_in(steps.artifacts.values())
         return message
 
 

@@ -37,6 +37,8 @@ _GROUPED = "GROUP BY role, model ORDER BY role, model"
 _REACHED = "FROM reach CROSS JOIN steps s ON s.run = reach.run WHERE (reach.until IS NULL OR s.turn <= reach.until)"
 _RUN_USAGE = f"{REACH} {_SUMS} {_REACHED} AND question = IFNULL(?, question) AND {_USED} {_GROUPED}"
 _TURN_USAGE = f"{_SUMS} FROM steps WHERE run = ? AND turn = ? AND {_USED} {_GROUPED}"
+_OF_KIND = f"""{REACH}
+    SELECT {", ".join(f"s.{name}" for name in _COLUMNS)}, s.body, s.body_ref {_REACHED} AND s.kind = ? ORDER BY s.at"""
 _COUNT = f"{REACH} SELECT COUNT(*) {_REACHED} AND kind = IFNULL(?, kind) AND question = IFNULL(?, question)"
 
 
@@ -104,6 +106,12 @@ class Ledger:
         with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
         return [self._from_row(row) for row in rows]
+
+    def reached(self, run: str, kind: StepKind) -> Iterator[StepRecord]:
+        """The steps of one kind that a run can reach, its origins' up to where it left them, as they were recorded."""
+        with self._database.reading() as connection:
+            for row in connection.execute(_OF_KIND, (run, kind)):
+                yield self._from_row(row)
 
     def count(self, run: str, kind: StepKind | None = None, question: int | None = None) -> int:
         """How many steps a run has, or one question of it, of one kind or of all."""

@@ -1,1 +1,1 @@
-"""Tools for sub-agents. The web and file tools are not in this version; give your own as `create_rlm_agent(tools=)`."""
+"""Tools for sub-agents, as plugins: `web` (search, fetch) and `files` (read, list, find, grep beneath given roots)."""

@@ -1,0 +1,1 @@
+"""From the bytes of a document to its text, in a process of their own: parsers meet what strangers wrote there."""

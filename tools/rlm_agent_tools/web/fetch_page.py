@@ -1,0 +1,104 @@
+"""`fetch_page`: an address in, a page of its text out, with where it came from."""
+
+import asyncio
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from langchain_core.tools import BaseTool, StructuredTool
+
+from rlm_agent.bridge import run_sync
+from rlm_agent.tool_scope import ToolScope, tool_scope
+from rlm_agent_tools.documents.reader import Reading, read_document
+from rlm_agent_tools.paging import page_of
+from rlm_agent_tools.untrusted import framed
+from rlm_agent_tools.web.fetching import fetch
+from rlm_agent_tools.web.kinds import charset_of, kind_of
+from rlm_agent_tools.web.leave import opened
+from rlm_agent_tools.web.options import WebOptions
+from rlm_agent_tools.web.pages import MemoryPages, StoredPage, StoredPages
+
+__all__ = ["fetch_page_tool"]
+
+_MOST_READ = 32
+
+
+class _Reader:
+    """Documents read so far, by what they hold: the pages of one are not parsed again and again."""
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[tuple[str, str], Reading] = OrderedDict()
+        self._lock = threading.Lock()  # one tool may serve several loops at once
+
+    async def read(self, page: StoredPage) -> Reading:
+        key = (page.sha256, page.final_url)
+        if (known := self._read.get(key)) is not None:
+            return known
+        kind = kind_of(page.content_type, page.body)
+        given = (kind, page.body, page.final_url, charset_of(page.content_type))
+        reading = await asyncio.to_thread(read_document, *given)
+        with self._lock:
+            self._read[key] = reading
+            while len(self._read) > _MOST_READ:
+                self._read.popitem(last=False)
+        return reading
+
+
+def fetch_page_tool(options: WebOptions | None = None) -> BaseTool:
+    """The tool `fetch_page`.
+
+    Args:
+        options: what it may open, and how much of it.
+    """
+    limits, memory, reader = options or WebOptions(), MemoryPages(), _Reader()
+
+    async def fetch_page(url: str, page: int = 1) -> tuple[str, dict[str, Any]]:
+        """Fetches a web page or PDF and gives its text, a page at a time.
+
+        Only addresses that the user gave, that a search returned, or that a page fetched before links to.
+
+        Args:
+            url: the address, exactly as it was given.
+            page: which page of a long document, from 1.
+        """
+        scope = tool_scope()
+        spelled = opened(url, limits, scope)
+        document = await _document(spelled, limits, scope, memory)
+        reading = await reader.read(document)
+        shown = page_of(reading.text or "(no text)", page)
+        source = _source(document, reading)
+        head = {**source, "page": shown.label}
+        return framed("web page", head, shown.text), {"sources": [source], "links": list(reading.links)}
+
+    def fetch_page_sync(url: str, page: int = 1) -> tuple[str, dict[str, Any]]:
+        return run_sync(lambda: fetch_page(url, page))
+
+    tool = StructuredTool.from_function(
+        coroutine=fetch_page, parse_docstring=True, response_format="content_and_artifact", handle_tool_error=True
+    )
+    tool.func = fetch_page_sync
+    return tool
+
+
+async def _document(url: str, options: WebOptions, scope: ToolScope | None, memory: MemoryPages) -> StoredPage:
+    """The document of an address: as this run read it before, as it was read today, or fetched now."""
+    pages: MemoryPages | StoredPages = memory if scope is None else StoredPages(scope.home)
+    before = None if scope is None else scope.read_at(url)
+    known = await asyncio.to_thread(pages.get, url, before[:10] if before else None)
+    if known is not None:
+        return known
+    fetched = await fetch(url, options)
+    page = StoredPage.of(url, fetched.final_url, fetched.content_type, fetched.body)
+    kind_of(page.content_type, page.body)  # what is not read is not kept
+    return await asyncio.to_thread(pages.put, page)
+
+
+def _source(page: StoredPage, reading: Reading) -> dict[str, Any]:
+    return {
+        "url": page.url,
+        "final_url": page.final_url,
+        "title": reading.title,
+        "date": reading.date,
+        "sha256": page.sha256,
+        "fetched": page.fetched,
+    }
