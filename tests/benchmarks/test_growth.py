@@ -56,6 +56,19 @@ def run(path: Path, turns: int) -> tuple[Probe, int, int]:
 
 
 @pytest.mark.slow
+def test_growth_a_turn_is_constant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probe, _, _ = run(tmp_path / "long", 1000)
+    marks = (20, 200, 1000)
+    rates = {turn: (probe.bytes[turn] - probe.bytes[turn - 10]) / 10 for turn in marks}
+    with capsys.disabled():
+        print(f"\n{'after turns':24}" + "".join(f"{turn:>12}" for turn in marks))
+        print(f"{'home, bytes':24}" + "".join(f"{probe.bytes[turn]:>12}" for turn in marks))
+        print(f"{'home, bytes a turn':24}" + "".join(f"{rates[turn]:>12.0f}" for turn in marks))
+        print(f"{'home.db, bytes':24}{(tmp_path / 'long' / 'home.db').stat().st_size:>36}")
+    assert abs(rates[1000] - rates[200]) <= rates[200] * 0.1
+
+
+@pytest.mark.slow
 def test_nothing_grows_but_the_namespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few, row_few, state_few = run(tmp_path / "few", 20)
     many, row_many, state_many = run(tmp_path / "many", 200)
