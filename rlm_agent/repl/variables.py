@@ -8,6 +8,7 @@ import reprlib
 import sys
 from collections.abc import Mapping
 from itertools import islice
+from types import ModuleType
 from typing import Any
 
 from rlm_agent.repl.lost import Lost, reason
@@ -36,6 +37,9 @@ class _Preview(reprlib.Repr):
 
 
 def _preview(value: Any) -> str:
+    if type(value) is ModuleType:
+        # Where it lies on this machine tells nobody anything.
+        return f"<module {value.__name__!r}>"
     if type(value).__name__ == "ndarray" and getattr(value, "size", 0) > 1000:
         return f"array of {value.dtype}, shape {value.shape}"
     try:

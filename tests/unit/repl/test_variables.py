@@ -62,3 +62,10 @@ def test_the_table_has_a_line_a_variable() -> None:
     assert len(lines) == 3
     assert lines[0].split() == ["name", "type", "bytes", "value"]
     assert repr(table({"x": 1})) == str(table({"x": 1}))
+
+
+def test_a_module_is_told_without_its_place() -> None:
+    import collections
+
+    (row,) = listing({"c": collections})
+    assert row["preview"] == "<module 'collections'>"
