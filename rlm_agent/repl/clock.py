@@ -131,5 +131,5 @@ class Clock:
 
     def _utcnow(self, kind: Any) -> Any:
         if sys.version_info >= (3, 12):
-            warnings.warn(UTCNOW, DeprecationWarning, stacklevel=4)
+            warnings.warn(UTCNOW, DeprecationWarning, stacklevel=3)
         return self._now(kind, datetime.UTC).replace(tzinfo=None)

@@ -1,5 +1,6 @@
 """What any kernel makes of the clock and of random bytes: a cell that runs again reads and draws the same."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -156,6 +157,13 @@ def later(): return t(), started(), draw(2), stamp()
     assert done.output.startswith("(1e-09, 2e-09, b")
     assert done.output.endswith("True True\n")
     assert done.readings == (1, 2, 3)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="it is not deprecated before")
+async def test_what_is_deprecated_says_so_at_the_cells_line(make_repl: MakeRepl) -> None:
+    repl = await make_repl()
+    shown = await repl.shown("from datetime import datetime\nx = datetime.utcnow()")
+    assert shown.startswith("<cell 1>:2: DeprecationWarning: datetime.datetime.utcnow() is deprecated")
 
 
 async def test_the_worker_itself_reads_the_real_clock(make_repl: MakeRepl) -> None:
