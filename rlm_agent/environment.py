@@ -7,6 +7,7 @@ from pathlib import Path
 import platformdirs
 
 __all__ = [
+    "allow_unsandboxed",
     "crash_point",
     "debug",
     "known_keys",
@@ -53,6 +54,11 @@ def rlm_key_file() -> Path | None:
 def rlm_model() -> str | None:
     """The model that the command line uses where none is named: `$RLM_MODEL`."""
     return os.environ.get("RLM_MODEL") or None
+
+
+def allow_unsandboxed() -> bool:
+    """Whether cells may run where no isolation is to be had: `$RLM_ALLOW_UNSANDBOXED` set and neither empty nor 0."""
+    return os.environ.get("RLM_ALLOW_UNSANDBOXED", "") not in ("", "0")
 
 
 def no_color() -> bool:

@@ -146,8 +146,12 @@ def _response(response_format: Any) -> Any:
 def _kernel(kernel: str | Callable[[Limits], Kernel], limits: Limits) -> Kernel:
     if callable(kernel):
         return kernel(limits)
-    if kernel != "process":
-        raise ConfigError(f"kernel={kernel!r}: give 'process', or a factory (limits) -> Kernel.")
+    if kernel not in ("process", "bwrap"):
+        raise ConfigError(f"kernel={kernel!r}: give 'process', 'bwrap', or a factory (limits) -> Kernel.")
+    if kernel == "bwrap":
+        from rlm_agent.repl.bwrap import BwrapKernel
+
+        return BwrapKernel(limits)
     from rlm_agent.repl.process import ProcessKernel
 
     return ProcessKernel(limits)

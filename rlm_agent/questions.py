@@ -3,6 +3,7 @@
 Invariant: a question is recorded before anything is paid for it. Which of these an entry means is `prepare`'s decision.
 """
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -184,7 +185,8 @@ async def enter(activity: Activity, step: Step, messages: Sequence[BaseMessage])
         "run.started",
         thread=run.thread,
         question=question.number,
-        isolation=activity.spec.kernel.isolation,
+        # The first look starts the zygote.
+        isolation=await asyncio.to_thread(lambda: activity.spec.kernel.isolation),
         durable=activity.entry.durable,
         resumed_turns=0 if head is None else max(0, head.number - question.first_turn + 1),
         **rebuilt,

@@ -4,7 +4,7 @@ Both are frozen values, checked when made. Who enforces them: `budget.py` (Budge
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from rlm_agent.errors import ConfigError
 
@@ -52,14 +52,15 @@ class Limits:
     Args:
         output_chars: characters of a turn's output that the root reads.
         cell_seconds: a cell's own running time; waiting for sub-agents is not counted.
-        memory_mb: memory of one REPL session (enforced with the sandbox).
-        disk_mb: scratch files of one REPL session (enforced with the sandbox).
+        memory_mb: memory that one REPL session takes beside Python's own, its processes together (with the sandbox).
+        disk_mb: scratch files of one REPL session (with the sandbox).
         concurrency: model calls of the run in flight at once.
         sub_turns: model turns of one sub-agent.
         sub_seconds: wall clock time of one sub-agent.
         window_tokens: approximate tokens of the root's largest prompt.
         malformed: replies without code, in a row, that end the run.
-        sandbox: "auto", "required" or "off".
+        sandbox: "auto" (every layer that the system has, an error where it has none), "required" (an error unless
+            files, network and signals are closed to cells) or "off".
 
     Raises:
         ConfigError: a value is out of range.
@@ -85,10 +86,5 @@ class Limits:
                 raise ConfigError(f"Limits({f.name}={value!r}): give a number above 0.")
         if self.window_tokens < 2000:
             raise ConfigError(f"Limits(window_tokens={self.window_tokens}): the root needs at least 2000 tokens.")
-        if self.sandbox == "required":
-            raise ConfigError(
-                "Limits(sandbox='required'): this version has no isolation yet; use 'auto' or 'off' "
-                "and run trusted models only."
-            )
-        if self.sandbox not in ("auto", "off"):
-            raise ConfigError(f"Limits(sandbox={self.sandbox!r}): choose 'auto' or 'off'.")
+        if self.sandbox not in get_args(SandboxMode):
+            raise ConfigError(f"Limits(sandbox={self.sandbox!r}): choose 'auto', 'required' or 'off'.")

@@ -80,13 +80,37 @@ async def _repl() -> dict[str, Any]:
     from rlm_agent.repl.process import ProcessKernel
 
     kernel = ProcessKernel()
-    report: dict[str, Any] = {"isolation": kernel.isolation, "ok": False, "problem": None}
+    report: dict[str, Any] = {
+        "isolation": "none",
+        "sandbox": {"layers": [], "attempts": {}},
+        "ok": False,
+        "problem": None,
+    }
     try:
+        report["sandbox"] = await asyncio.to_thread(_sandbox, kernel)
+        report["isolation"] = kernel.isolation
         report["first_start_seconds"] = await _one_cell(kernel)
         report["next_start_seconds"] = await _one_cell(kernel)
     except RLMError as error:
         return {**report, "problem": one_line(str(error))}
     return {**report, "ok": True}
+
+
+def _sandbox(kernel: Any) -> dict[str, Any]:
+    """What a forked process that went under each layer said of it, and what it could do all the same."""
+    from rlm_agent.repl.sandbox.layers import LAYERS
+
+    found = kernel.findings()
+    layers = [
+        {
+            "name": layer.name,
+            "blocks": layer.blocks,
+            "active": not found.layers[layer.name],
+            "why": found.layers[layer.name],
+        }
+        for layer in LAYERS
+    ]
+    return {"layers": layers, "attempts": dict(found.attempts)}
 
 
 async def _one_cell(kernel: Any) -> float:
@@ -108,6 +132,16 @@ def _first_path(paths: list[str]) -> str:
     return f"rlm is {paths[0]}" if paths else "no rlm on PATH: call it by its path, or python -m rlm_agent.cli.main"
 
 
+def _layers(sandbox: dict[str, Any]) -> list[str]:
+    lines = []
+    for layer in sandbox["layers"]:
+        state = "active" if layer["active"] else f"NOT ACTIVE ({one_line(layer['why'])})"
+        lines.append(f"  {layer['name']:<12} {state}; against {layer['blocks']}")
+    for attempt, refused in sandbox["attempts"].items():
+        lines.append(f"  tried to {attempt}: {one_line(refused) if refused else 'IT WORKED'}")
+    return lines
+
+
 def _text(report: dict[str, Any]) -> str:
     home, repl = report["home"], report["repl"]
     advice = ": run trusted models only" if repl["isolation"].startswith("none") else ""
@@ -120,7 +154,8 @@ def _text(report: dict[str, Any]) -> str:
         f"command      {one_line(report['command']['problem'] or _first_path(report['command']['paths']))}",
         f"home         {home['path']}: {'writable' if home['ok'] else home['problem']}",
         f"repl         {'works' if repl['ok'] else repl['problem']}{starts}",
-        f"isolation:   {repl['isolation']}{advice}",
+        f"isolation    {repl['isolation']}{advice}",
+        *_layers(repl["sandbox"]),
         f"RLM_MODEL    {one_line(report['model'] or 'not set: give --model, or use offline')}",
         *(f"{name:<28} {'set' if there else 'not set'}" for name, there in report["keys"].items()),
         "all well" if report["ok"] else "something fails, see above",

@@ -1,4 +1,4 @@
-"""ProcessKernel: cells run in a process of their own, forked from the zygote, without isolation yet.
+"""ProcessKernel: cells run in a process of their own, forked from the zygote, under the layers of the sandbox.
 
 A session counts the cell's time only while it waits for the worker, and no coroutine here blocks the loop. Invariant: a
 closed or dead session leaves no process, descriptor or file behind. Messages are checked by `protocol.py`.
@@ -6,17 +6,19 @@ closed or dead session leaves no process, descriptor or file behind. Messages ar
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from rlm_agent.environment import allow_unsandboxed
 from rlm_agent.errors import KernelError, RLMError
 from rlm_agent.repl.channel import EVENT_LIMIT, AsyncChannel
+from rlm_agent.repl.disk import remove_tree
+from rlm_agent.repl.isolation import NAMES, OFF, Findings, Isolation, decide, findings
 from rlm_agent.repl.kernel import (
     MOST_READINGS,
     Bindings,
@@ -32,6 +34,7 @@ from rlm_agent.repl.kernel import (
 from rlm_agent.repl.known import KnownLeaves
 from rlm_agent.repl.protocol import Asked, Saved, parse_event, parse_saving, parse_starting
 from rlm_agent.repl.spawner import Spawner, shared_spawner
+from rlm_agent.repl.watch import Watched, shared_watch
 from rlm_agent.settings import Limits
 
 __all__ = ["ProcessKernel", "ProcessSession"]
@@ -54,44 +57,68 @@ class ProcessKernel:
     """The default kernel.
 
     Args:
-        limits: `cell_seconds` holds for each cell.
+        limits: `cell_seconds` holds for each cell, `memory_mb` and `disk_mb` for a session, `sandbox` for all of them.
+        layers: those of the sandbox that may be used; None: all.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, layers: Collection[str] | None = None) -> None:
         self._limits = limits or Limits()
+        self._layers = NAMES if layers is None else tuple(layers)
 
     @property
     def isolation(self) -> str:
-        """What confines a cell here."""
-        return "none yet"
+        """What confines a cell here. Blocks: the first look forks a probe.
+
+        Raises:
+            SandboxUnavailable: less is to be had than `Limits.sandbox` asks for.
+            KernelError: no probe could be forked.
+        """
+        return self._isolation().text
+
+    def findings(self) -> Findings:
+        """What a probe found of the layers. Blocks at first, as `isolation`."""
+        return findings(self._spawner(), self._layers)
+
+    def _spawner(self) -> Spawner:
+        return shared_spawner()
+
+    def _isolation(self) -> Isolation:
+        if self._limits.sandbox == "off":
+            return OFF
+        return decide(self._limits.sandbox, self.findings(), unsandboxed=allow_unsandboxed())
 
     async def session(self) -> Session:
         """Forks a worker.
 
         Raises:
+            SandboxUnavailable: less isolation is to be had than `Limits.sandbox` asks for.
             KernelError: no worker could be started.
         """
-        spawner = shared_spawner()
-        scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="rlm-repl-")
+        isolation, spawner = await asyncio.to_thread(self._isolation), self._spawner()
+        scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="rlm-repl-", dir=spawner.scratches)
         mine, theirs = socket.socketpair()
         try:
             with theirs:
-                pid = await asyncio.to_thread(spawner.fork, theirs, scratch)
+                pid = await asyncio.to_thread(spawner.fork, theirs, scratch, isolation.plan(self._limits))
         except BaseException:
             mine.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_tree(scratch)
             raise
-        return ProcessSession(spawner, pid, AsyncChannel(mine), scratch, self._limits)
+        watched = Watched(spawner, pid, scratch, self._limits)
+        if "limits" in isolation.layers:
+            shared_watch().add(watched)
+        return ProcessSession(spawner, watched, AsyncChannel(mine), self._limits)
 
 
 class ProcessSession:
     """One worker; see `Session` for the methods."""
 
-    def __init__(self, spawner: Spawner, pid: int, channel: AsyncChannel, scratch: str, limits: Limits) -> None:
-        self.pid = pid
+    def __init__(self, spawner: Spawner, watched: Watched, channel: AsyncChannel, limits: Limits) -> None:
+        self.pid = watched.pid
         self._spawner = spawner
+        self._watched = watched
         self._channel = channel
-        self._scratch = scratch
+        self._scratch = watched.scratch
         self._cell_seconds = limits.cell_seconds
         self._disk_bytes = limits.disk_mb << 20
         self._leaves = KnownLeaves(None)
@@ -181,8 +208,9 @@ class ProcessSession:
             self._receiving.cancel()
             await asyncio.gather(self._receiving, return_exceptions=True)
         self._channel.close()
+        shared_watch().remove(self._watched)
         await asyncio.to_thread(self._spawner.reap, self.pid, kill=True)
-        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self._scratch)
 
     # Between cells: one message, and a reply with leaves before it.
 
@@ -209,6 +237,7 @@ class ProcessSession:
         if self._closing is not None:
             return CellDone("", f"The session is closed; {RESTORED}.", "died")
         try:
+            self._watched.busy = True
             await self._channel.send(message)
             return await self._event()
         except (OSError, EOFError):
@@ -229,6 +258,7 @@ class ProcessSession:
         return self._done(event)
 
     def _done(self, done: CellDone) -> CellDone:
+        self._watched.busy = False
         error = done.error
         if done.error_kind == "interrupted":
             when = "by an interrupt" if self._stopped else f"after {self._cell_seconds:g} s of running"
@@ -282,12 +312,16 @@ class ProcessSession:
     # The end of a worker.
 
     async def _killed(self) -> CellDone:
+        if self._watched.verdict:
+            return await self._finish(f"The worker was killed: {self._watched.verdict}; {RESTORED}.", "killed")
         limit = f"{self._cell_seconds:g} s"
         why = f"The cell ran longer than {limit}, did not stop when it was interrupted, and its worker was killed"
         return await self._finish(f"{why}; {RESTORED}.", "killed")
 
     async def _died(self) -> CellDone:
         status = await asyncio.to_thread(self._spawner.reap, self.pid, kill=False)
+        if self._watched.verdict:
+            return await self._finish(f"The worker was killed: {self._watched.verdict}; {RESTORED}.", "killed")
         return await self._finish(f"The cell ended its worker ({_ending(status)}); {RESTORED}.")
 
     async def _finish(self, error: str, kind: Any = "died") -> CellDone:

@@ -13,17 +13,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import rlm_agent
 from rlm_agent.errors import KernelError
 from rlm_agent.repl.channel import Channel
 
-__all__ = ["Spawner", "shared_spawner"]
+__all__ = ["Spawner", "kept", "shared_spawner"]
 
 START_SECONDS = 120.0
 REPLY_SECONDS = 30.0
+
+UNCONFINED: Mapping[str, Any] = {"layers": [], "memory": 0, "disk": 0}
 
 BOOT = """
 import json, sys
@@ -49,15 +52,25 @@ def _import_path() -> list[str]:
 
 
 class Spawner:
-    """A zygote, started when it is needed."""
+    """A zygote, started when it is needed.
+
+    Attributes:
+        scratches: where scratch directories have to be; None: anywhere.
+    """
 
     def __init__(self) -> None:
+        self.scratches: str | None = None
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
 
-    def fork(self, channel: socket.socket, scratch: str) -> int:
+    def fork(self, channel: socket.socket, scratch: str, plan: Mapping[str, Any] = UNCONFINED) -> int:
         """Forks a worker on this channel.
+
+        Args:
+            channel: the worker's end; the caller closes its copy.
+            scratch: a directory of the worker's own.
+            plan: how it is confined; see `confined.py`.
 
         Returns:
             Its process id.
@@ -69,7 +82,7 @@ class Spawner:
             for _attempt in range(2):
                 self._ensure()
                 with contextlib.suppress(OSError, EOFError, ValueError):
-                    pid: int = self._ask({"op": "fork", "scratch": scratch}, [channel.fileno()])["pid"]
+                    pid: int = self._ask({"op": "fork", "scratch": scratch, **plan}, [channel.fileno()])["pid"]
                     return pid
                 self._discard()
         raise KernelError("The REPL's parent process died twice while it forked a worker; is memory exhausted?")
@@ -86,6 +99,19 @@ class Spawner:
         """
         status = self._tell({"op": "reap", "pid": pid, "kill": kill}).get("status")
         return status if isinstance(status, int) else None
+
+    def prefix(self) -> list[str]:
+        """What the zygote is started by."""
+        return []
+
+    def zygote_pid(self) -> int:
+        """Process id of what was started; 0 where nothing is."""
+        process = self._process
+        return process.pid if process is not None else 0
+
+    def host_pid(self, pid: int) -> int:
+        """A worker's process id as this process sees it."""
+        return pid
 
     def stop(self) -> None:
         """Ends the zygote and all workers."""
@@ -137,7 +163,16 @@ class Spawner:
         mine.settimeout(REPLY_SECONDS)
 
     def _launch(self, control: socket.socket, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-P", "-s", "-c", BOOT, str(control.fileno()), json.dumps(_import_path())]
+        arguments = [
+            *self.prefix(),
+            sys.executable,
+            "-P",
+            "-s",
+            "-c",
+            BOOT,
+            str(control.fileno()),
+            json.dumps(_import_path()),
+        ]
         try:
             return subprocess.Popen(
                 arguments,
@@ -151,7 +186,7 @@ class Spawner:
             )
         except OSError as error:
             self._discard()
-            raise KernelError(f"{sys.executable!r} cannot be started for the REPL: {error}") from error
+            raise KernelError(f"{arguments[0]!r} cannot be started for the REPL: {error}") from error
 
     def _discard(self) -> None:
         if self._control is not None:
@@ -172,6 +207,16 @@ def _last_line(errors: IO[bytes]) -> str:
     return lines[-1] if lines else f"no word within {START_SECONDS:g} s"
 
 
+S = TypeVar("S", bound=Spawner)
+
+
+def kept(spawner: S) -> S:
+    """A spawner that lives as long as this process and is none of its forked children's."""
+    os.register_at_fork(after_in_child=spawner.abandon)
+    atexit.register(spawner.stop)
+    return spawner
+
+
 _shared: list[Spawner] = []
 _shared_lock = threading.Lock()
 
@@ -180,8 +225,5 @@ def shared_spawner() -> Spawner:
     """The spawner of this process."""
     with _shared_lock:
         if not _shared:
-            spawner = Spawner()
-            _shared.append(spawner)
-            os.register_at_fork(after_in_child=spawner.abandon)
-            atexit.register(spawner.stop)
+            _shared.append(kept(Spawner()))
         return _shared[0]

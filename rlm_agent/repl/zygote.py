@@ -4,13 +4,12 @@ It is started by exec in an environment of its own, so that no secret and no sta
 thread only, no descriptor but its control socket; a worker keeps none but its channel; when the control socket closes
 (the host is gone, however) it kills its workers, removes their scratch directories and ends. Each request gets a reply:
 
-    fork (with a channel's descriptor) -> pid;  signal (pid, number);  reap (pid) -> wait status
+    fork (with a channel's descriptor; a plan of the sandbox) -> pid;  signal (pid, number);  reap (pid) -> wait status
 """
 
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ import time
 from typing import Any, NoReturn
 
 from rlm_agent.repl.channel import Channel
+from rlm_agent.repl.disk import remove_tree
 from rlm_agent.repl.lifeline import die_with_parent
 
 __all__ = ["main"]
@@ -31,6 +31,10 @@ class Zygote:
 
     def __init__(self, control: Channel) -> None:
         self._control = control
+        self._priority = os.getpriority(os.PRIO_PROCESS, 0)
+        with contextlib.suppress(OSError):
+            # Root's processes have no bound in the kernel: whoever ends them must get to run among hundreds of them.
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
         self._children: set[int] = set()
         self._scratches: dict[int, str] = {}
         self._statuses: dict[int, int] = {}
@@ -44,15 +48,15 @@ class Zygote:
         for child in self._children:
             _kill(child)
         for scratch in self._scratches.values():
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_tree(scratch)
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         self._collect()
         if message["op"] == "fork":
-            return {"pid": self._fork(message["scratch"])}
+            return {"pid": self._fork(message)}
         if message["op"] == "signal":
             if message["pid"] in self._children:
-                os.kill(message["pid"], message["number"])
+                _send(message["pid"], message["number"])
             return {}
         return {"status": self._reap(message["pid"], message["kill"])}
 
@@ -79,28 +83,30 @@ class Zygote:
         self._scratches.pop(pid, None)
         return self._statuses.pop(pid, None)
 
-    def _fork(self, scratch: str) -> int:
-        channel, parent = self._control.fds.pop(), os.getpid()
+    def _fork(self, message: dict[str, Any]) -> int:
+        channel, parent, scratch = self._control.fds.pop(), os.getpid(), message["scratch"]
         pid = os.fork()
         if pid == 0:
-            self._become_worker(channel, parent, scratch)
+            self._become_worker(channel, parent, message)
         os.close(channel)
         self._children.add(pid)
         self._scratches[pid] = scratch
         return pid
 
-    def _become_worker(self, channel: int, parent: int, scratch: str) -> NoReturn:
+    def _become_worker(self, channel: int, parent: int, message: dict[str, Any]) -> NoReturn:
+        scratch = message["scratch"]
         try:
-            os.setsid()
-            die_with_parent(parent)
-            self._control.socket.detach()
             os.closerange(3, channel)
             os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
+            self._control.socket.detach()
+            os.setpriority(os.PRIO_PROCESS, 0, self._priority)
+            os.setsid()
+            die_with_parent(parent)
             os.environ.update(HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch)
             os.chdir(scratch)
-            from rlm_agent.repl import worker
+            from rlm_agent.repl import confined
 
-            worker.serve(Channel(socket.socket(fileno=channel)))
+            confined.serve(Channel(socket.socket(fileno=channel)), message)
         finally:
             os._exit(1)
 
@@ -108,6 +114,13 @@ class Zygote:
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: int) -> None:
+    if number == signal.SIGKILL:
+        _kill(pid)
+    else:
+        os.kill(pid, number)
 
 
 def _kill(pid: int) -> None:
@@ -121,7 +134,7 @@ def main(control: int) -> None:
     sys.argv = [""]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Imported before the first fork, so that no worker pays for it.
-    from rlm_agent.repl import worker  # noqa: F401
+    from rlm_agent.repl import confined  # noqa: F401
 
     gc.collect()
     gc.freeze()

@@ -1,16 +1,18 @@
 """Repl: a session of any kernel, driven as the tests of the REPL need it."""
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from command_line import rlm  # noqa: F401  # a fixture
 
+from rlm_agent.repl.bwrap import BwrapKernel
 from rlm_agent.repl.kernel import Bindings, CellDone, CellEvent, Kernel, Session, Snapshot, SnapshotSource
 from rlm_agent.repl.process import ProcessKernel
 from rlm_agent.settings import Limits
 
-KERNELS: dict[str, Callable[[Limits], Kernel]] = {"process": ProcessKernel}
+KERNELS: dict[str, Callable[[Limits], Kernel]] = {"process": ProcessKernel, "bwrap": BwrapKernel}
 
 
 class Repl:
@@ -65,6 +67,8 @@ class Repl:
 
 @pytest.fixture(params=KERNELS)
 def kernel_class(request: pytest.FixtureRequest) -> Callable[[Limits], Kernel]:
+    if request.param == "bwrap" and shutil.which("bwrap") is None:
+        pytest.skip("bwrap: install the package bubblewrap")
     return KERNELS[request.param]
 
 

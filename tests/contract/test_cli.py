@@ -107,7 +107,12 @@ def test_offline_run_gives_one_json_object_and_is_seen_by_the_other_commands(rlm
     assert "concurrent/futures/thread.py" in result["answer"]
     assert (result["ready"], result["stopped_by"]) == (True, "ready")
     thread = result["thread"]
-    for said in (f"rlm resume {thread}", "No language model is used", "5 USD", "isolation: none yet"):
+    for said in (
+        f"rlm resume {thread}",
+        "No language model is used",
+        "5 USD",
+        "isolation: files, network, signals closed",
+    ):
         assert said in ended.err
     listed = rlm("log")
     assert [line.split()[:2] for line in listed.out.splitlines()] == [[thread, "answered"]]
@@ -347,11 +352,11 @@ def test_doctor_tells_names_of_keys_only(rlm: Rlm, monkeypatch: pytest.MonkeyPat
     report = json.loads(ended.out)
     assert report["ok"] is True
     assert report["home"] == {"path": str(own_home), "ok": True, "problem": None}
-    assert report["repl"]["isolation"] == "none yet"
+    assert report["repl"]["isolation"].startswith("files, network, signals closed")
     assert report["keys"]["OPENAI_API_KEY"] is True
     assert "sk-never-shown" not in ended.out
     text = rlm("doctor").out
-    assert "isolation:   none yet" in text
+    assert "isolation    files, network, signals closed" in text
     assert "sk-never-shown" not in text
 
 

@@ -70,7 +70,7 @@ def test_every_default_is_accepted() -> None:
     assert agent.invoke({"messages": [("user", "q")]})["rlm"]["content"] == "ok"
 
 
-@pytest.mark.parametrize("limits", [{"sandbox": "required"}, {"concurrency": 0}, {"window_tokens": 10}])
+@pytest.mark.parametrize("limits", [{"sandbox": "maybe"}, {"concurrency": 0}, {"window_tokens": 10}])
 def test_limits_are_checked(limits: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(limits))):
         Limits(**limits)

@@ -509,7 +509,8 @@ class Strict(Exception):
     def __new__(cls, *, code): return super().__new__(cls)
     def __init__(self, *, code): pass
 def helper(x): raise RuntimeError("아직")
-lock, sock, match, pool = threading.Lock(), socket.socket(), re.match("a", "a"), concurrent.futures.ThreadPoolExecutor()
+lock, sock, match = threading.Lock(), socket.socketpair()[0], re.match("a", "a")
+pool = concurrent.futures.ThreadPoolExecutor()
 frame, refuses, leaves, late, strict = sys._getframe(), Refuses(), Leaves(), Late(), Strict(code=1)
 import mmap
 mapped, backwards = memoryview(mmap.mmap(-1, 10)), memoryview(b"abc")[::-1]

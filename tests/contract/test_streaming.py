@@ -38,7 +38,7 @@ def check_events(events: list[dict[str, Any]]) -> None:
     assert kinds == expected
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert all({"version", "run", "turn", "depth", "at"} <= set(event) for event in events)
-    assert events[0]["isolation"] == "none yet"
+    assert events[0]["isolation"].startswith("files, network, signals closed")
     lost = events[9]["variables"]
     assert [v["name"] for v in lost] == ["lock"]
 

@@ -24,3 +24,11 @@ def test_model_and_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (environment.rlm_model(), environment.no_color()) == ("openai:gpt-5", True)
     monkeypatch.setenv("NO_COLOR", "")
     assert not environment.no_color()
+
+
+@pytest.mark.parametrize(("value", "allowed"), [(None, False), ("", False), ("0", False), ("1", True)])
+def test_leave_to_run_without_a_sandbox(monkeypatch: pytest.MonkeyPatch, value: str | None, allowed: bool) -> None:
+    monkeypatch.delenv("RLM_ALLOW_UNSANDBOXED", raising=False)
+    if value is not None:
+        monkeypatch.setenv("RLM_ALLOW_UNSANDBOXED", value)
+    assert environment.allow_unsandboxed() is allowed

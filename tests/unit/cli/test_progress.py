@@ -18,7 +18,7 @@ def event(type_: str, turn: int = 1, **data: Any) -> dict[str, Any]:
 
 
 RUN = [
-    event("run.started", 0, thread="t", question=1, isolation="none yet", durable=True, resumed_turns=1),
+    event("run.started", 0, thread="t", question=1, isolation='none (sandbox="off")', durable=True, resumed_turns=1),
     event("turn.started", 2),
     event("code", 2, code="\n\nx = 1\x1b[2J\ny = 2\n"),
     event("batch.started", 2, calls=40, replayed=3, tokens=12345, usd=None),
@@ -34,7 +34,7 @@ RUN = [
 ]
 
 SAID = [
-    "isolation: none yet: run trusted models only",
+    'isolation: none (sandbox="off"): run trusted models only',
     "goes on after 1 recorded turn",
     "turn 2: x = 1 (+1 line)",
     "turn 2: asking 40 sub-calls, about 12,345 tokens; 3 more are on record",

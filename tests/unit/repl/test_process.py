@@ -59,7 +59,8 @@ def eventually(holds: Callable[[], bool], seconds: float = 2.0) -> bool:
 
 
 def test_isolation_is_told() -> None:
-    assert ProcessKernel(Limits()).isolation == "none yet"
+    assert ProcessKernel(Limits()).isolation.startswith("files, network, signals closed (limits,")
+    assert ProcessKernel(Limits(sandbox="off")).isolation == 'none (sandbox="off")'
 
 
 async def test_a_worker_sees_no_secret_and_no_foreign_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,14 +297,17 @@ def test_a_killed_host_takes_zygote_and_workers_with_it(code: str) -> None:
     assert eventually(lambda: not os.path.exists(scratch))
 
 
-def test_a_killed_host_takes_what_cells_started_with_it(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    code = f"import subprocess; open({str(note)!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
+def test_a_killed_host_takes_what_cells_started_with_it() -> None:
+    code = "import subprocess; open('pid', 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
     program = HOST.format(code=code, seconds=60)
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as host:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        note = Path(host.stdout.readline().split()[2], "pid")
         assert eventually(lambda: note.exists() and note.read_text() != "", 30)
+        child = int(note.read_text())
+        assert not is_gone(child)
         host.kill()
-    assert eventually(lambda: is_gone(int(note.read_text())))
+    assert eventually(lambda: is_gone(child))
 
 
 def test_a_forked_host_starts_its_own_zygote() -> None:
