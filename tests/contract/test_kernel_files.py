@@ -1,5 +1,7 @@
 """What any kernel keeps beside the variables: the files of its scratch directory, warnings filters, where it stands."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -154,3 +156,18 @@ print(len([f for f in warnings.filters if f[2].__name__ != "Gone"]))
     assert shown.startswith("경고 None er ['here']\n")
     assert await second.shown(check) == shown
     assert (await second.snapshot()).lost == ()
+
+
+async def test_directories_deeper_than_a_path_may_be_long(make_repl: MakeRepl) -> None:
+    repl = await make_repl()
+    await repl.shown(
+        "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\nopen('bottom', 'w').close(); x = 1"
+    )
+    taken = await repl.snapshot()
+    assert [loss["type"] for loss in taken.lost] == ["file"]
+    assert "File name too long" in taken.lost[0]["why"]
+    second = await make_repl(taken, fresh_answer=False)
+    assert await second.shown("import os\nx, os.path.isdir('d/' * 1000)") == "(1, True)\n"
+    scratch = (await second.shown("print(os.environ['HOME'])")).strip()
+    await second.close()
+    assert not await asyncio.to_thread(os.path.exists, scratch)
