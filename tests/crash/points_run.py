@@ -1,8 +1,8 @@
 """The run that is killed at each crash point, as `python points_run.py HOME LOGS DURABILITY`; prints what came of it.
 
-Seven turns that pass every point: values (a large array among them), a host function that leaves a note, a batch with
-sub-agents of three model calls and two tools each, a cell that ends its worker, a batch that the budget refuses, an
-answer that a check complains of, and one that it takes.
+Seven turns that pass every point: values (a large array among them, and one that is slow to save), a host function
+that leaves a note, a batch with sub-agents of three model calls and two tools each, a cell that ends its worker, a
+prompt that holds the time, a batch that the budget refuses, an answer that a check complains of, and one that it takes.
 """
 
 import json
@@ -22,15 +22,18 @@ THREAD = "pointed"
 CELLS = [
     [CELL, "import random\nrandom.seed(3)\nnp.random.seed(5)"],
     ["big = np.random.default_rng(7).random(20_000)\nview = big[10:20]\nluck = np.random.random()\n"
-     "told = tell('2024 only')"],
+     "told = tell('2024 only')\nimport time\nclass Slow:\n    def __getstate__(self):\n        time.sleep(0.6)\n"
+     "        return {}\nslow = Slow()"],
     ["replies = llm_batch([{'prompt': f'측정 {i}', 'tools': ['measure'] if i < 3 else []} for i in range(6)])\n"
-     "words = [str(reply) for reply in replies]"],
+     "words = [str(reply) for reply in replies]\ndel slow"],
     ["one = llm('plain 1', tools=[])", "import os\nos._exit(3)"],
-    ["two = llm('plain 2', tools=[])\ntry:\n    llm_batch(['x'] * 40)\nexcept Exception as error:\n"
+    ["stamp = time.time()\nsame = llm(f'plain {stamp}', tools=[]) == f'plain {stamp}!'\ndel stamp\n"
+     "two = llm('plain 2', tools=[])\ntry:\n    llm_batch(['x'] * 40)\nexcept Exception as error:\n"
      "    refused = type(error).__name__"],
     ["answer['content'] = {'n': 1}\nanswer['ready'] = True"],
     ["big[12] = 0.5\nanswer['content'] = {'n': 2, 'words': words, 'view': float(view[2]), 'refused': refused,\n"
-     "    'told': told, 'draw': np.random.random(), 'luck': luck, 'digest': digest()}\nanswer['ready'] = True"],
+     "    'told': told, 'same': same, 'draw': np.random.random(), 'luck': luck, 'digest': digest()}\n"
+     "answer['ready'] = True"],
 ]  # fmt: skip
 
 

@@ -57,9 +57,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any
     scene = Scene(tmp_path_factory.mktemp("undisturbed") / "run", RUN, ("async",))
     outcome = scene.finish()
     assert outcome["stopped_by"] == "ready"
-    assert outcome["calls"] == {"root": 7, "sub": 14}
+    assert outcome["calls"] == {"root": 7, "sub": 15}
     assert outcome["lost"] == []
-    assert scene.asked() == scene.recorded() == {"root": 7, "sub": 14, "tool": 6, "function": 1}
+    assert scene.asked() == scene.recorded() == {"root": 7, "sub": 15, "tool": 6, "function": 1}
     return outcome, scene.asked()
 
 
