@@ -17,6 +17,7 @@ import msgpack
 
 from rlm_agent.repl.interrupts import Interrupts
 from rlm_agent.repl.output import Output, shorten
+from rlm_agent.repl.reserve import hold_back, release
 
 __all__ = ["Cells"]
 
@@ -71,14 +72,17 @@ class Cells:
 
     def _run(self, name: str, code: str) -> tuple[str | None, str | None]:
         try:
+            hold_back()
             self._interrupts.begin()
             self._execute(name, code)
         except SystemExit as error:
             return self._left(error)
         except BaseException as error:  # noqa: BLE001  # the cell's failure is what the root reads
+            release()
             return self._failure(error)
         finally:
             self._interrupts.end()
+            release()
         return None, None
 
     def _execute(self, name: str, code: str) -> None:

@@ -5,8 +5,10 @@ or race with whoever looks. Invariant: nothing here follows a link, and no depth
 """
 
 import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 
 __all__ = ["TOO_DEEP", "TooDeep", "remove_tree", "size_of"]
 
@@ -34,7 +36,7 @@ def size_of(path: str) -> tuple[int, int]:
         if depth > TOO_DEEP:
             raise TooDeep
         for entry in _entries(directory):
-            with contextlib.suppress(OSError):
+            with _vanishing():
                 status = entry.stat(follow_symlinks=False)
                 entries += 1
                 total += max(status.st_blocks * 512, LEAST)
@@ -43,12 +45,19 @@ def size_of(path: str) -> tuple[int, int]:
     return total, entries
 
 
-def _entries(directory: str) -> list["os.DirEntry[str]"]:
+@contextlib.contextmanager
+def _vanishing() -> Iterator[None]:
     try:
-        with os.scandir(directory) as listing:
-            return list(listing)
-    except OSError:
-        return []
+        yield
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise TooDeep from error
+
+
+def _entries(directory: str) -> list["os.DirEntry[str]"]:
+    with _vanishing(), os.scandir(directory) as listing:
+        return list(listing)
+    return []
 
 
 def remove_tree(path: str) -> None:

@@ -83,4 +83,4 @@ def few_arenas() -> None:
     """Keeps glibc from reserving 64 MB of address space for each thread, which would count as memory in use."""
     mallopt = getattr(_library(), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_ARENA_MAX, 2)
+        mallopt(M_ARENA_MAX, 1)
