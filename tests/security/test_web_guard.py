@@ -4,14 +4,15 @@ A trap listens on loopback; connections are counted there, and at the one place 
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import httpcore2
 import pytest
-from local_web import LocalWeb, local_web
+from local_web import CERTIFICATE, LocalWeb, local_web
 
-from rlm_agent_tools.web import WebOptions
+from rlm_agent_tools.web import WebOptions, fetching
 from rlm_agent_tools.web.fetch_page import fetch_page_tool
 from rlm_agent_tools.web.network import look_up
 from rlm_agent_tools.web.public import is_public
@@ -107,7 +108,7 @@ def test_no_form_of_a_private_address_is_reached(trap: LocalWeb, connected: list
         message = attempt(form, trap)
         if message.status != "error" or "Error" in message.content[:6]:
             reached.append(form)
-    private = [place for place in connected if not is_public(place[0])]
+    private = [place for place in connected if place[0] != "8.8.8.8"]
     with capsys.disabled():
         print(f"\nweb guard: {len(forms)} forms of address, {len(reached) + len(private)} reached")
     assert not reached
@@ -130,7 +131,7 @@ def test_a_redirect_is_checked_as_its_first_address_is(
             message = attempt(server.url(f"/to/{number}", "open.test"), trap, reach=reach)
             if message.status != "error" or server.asked(f"/to/{number}") != 1:
                 failed.append((host, message.content))
-        elsewhere = [place for place in connected if place != ("127.0.0.1", server.port) and not is_public(place[0])]
+        elsewhere = [place for place in connected if place != ("127.0.0.1", server.port)]
     with capsys.disabled():
         print(f"\nweb guard: {len(hosts)} redirects, {len(elsewhere)} reached")
     assert not failed
@@ -171,6 +172,24 @@ def test_the_proxy_of_the_environment_is_not_used(
     attempt("http://93.184.216.34/", trap)
     assert connected == [("93.184.216.34", 80)]
     assert trap.connections == before
+
+
+def test_a_certificate_is_checked_against_the_name_though_the_address_is_connected_to(
+    trap: LocalWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def here(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    def fetched(host: str) -> Any:
+        reach = frozenset({("127.0.0.1", server.port)})
+        return attempt(f"https://{host}:{server.port}/doc/1", trap, reach=reach, resolve=here)
+
+    with local_web(tls=True) as server:
+        assert "cannot be reached" in fetched("site.test").content
+        trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+        monkeypatch.setattr(fetching, "_trust", lambda: trusting)
+        assert "was opened in 1801" in fetched("site.test").content
+        assert "cannot be reached" in fetched("other.test").content
 
 
 @pytest.mark.parametrize(

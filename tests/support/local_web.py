@@ -5,15 +5,17 @@ Its pages say where they are by the `Host` that they are asked under, so that an
 
 import gzip
 import json
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-__all__ = ["LocalWeb", "local_web", "pdf"]
+__all__ = ["CERTIFICATE", "LocalWeb", "fixed_pages", "local_web", "pdf"]
 
 HTML = "text/html; charset=utf-8"
 WORDS = ["river", "bridge", "harbour", "market", "tower", "garden", "library", "station", "museum", "theatre"]
@@ -250,11 +252,22 @@ _PAGES: dict[str, Callable[[_Handler], None]] = {
 }
 
 
+CERTIFICATE = Path(__file__).with_name("site_test.pem")
+"""Of site.test, with its key; made for these tests, trusted by nobody."""
+
+
 @contextmanager
-def local_web() -> Iterator[LocalWeb]:
-    """A running server; `extra` and `orders` (what its injections say) of what it yields may be set."""
+def local_web(*, tls: bool = False) -> Iterator[LocalWeb]:
+    """A running server, with `tls` behind the certificate of site.test.
+
+    `extra` and `orders` (what its injections say) of what it yields may be set.
+    """
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.web = web = LocalWeb(server.server_address[1])
     count = server.get_request
 
@@ -263,6 +276,7 @@ def local_web() -> Iterator[LocalWeb]:
         return count()
 
     server.get_request = get_request
+    server.handle_error = lambda *_: None  # clients that go away in the middle are what these tests are about
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -11,7 +11,9 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from local_web import LocalWeb, local_web
 
+from rlm_agent import Home
 from rlm_agent.errors import ConfigError
+from rlm_agent.tool_scope import ToolScope, in_scope
 from rlm_agent_tools.web import LocalCorpus, SearchResult, Tavily, search, tools
 from rlm_agent_tools.web.search import web_search_tool
 
@@ -139,6 +141,19 @@ def test_a_corpus_of_ones_own() -> None:
     assert call(tool, "부산에는").artifact["links"] == ["https://c.test/busan"]
     assert call(tool, "museum LIBRARY").artifact["links"] == ["https://c.test/river"]
     assert call(tool, "nothing-like-that").artifact["links"] == []
+
+
+def test_a_corpus_holds_its_documents_for_a_run_that_found_them(tmp_path: Path) -> None:
+    (tmp_path / "긴 보고서.txt").write_text("서울의 인구에 관한 긴 보고서. " * 600)
+    found, fetch = tools({"corpus": str(tmp_path)})
+    with Home(tmp_path / "home") as home, in_scope(scope := ToolScope("run", home)):
+        (link,) = call(found, "서울 보고서").artifact["links"]
+        arguments = {"name": "f", "args": {"url": link, "page": 2}, "id": "1", "type": "tool_call"}
+        assert "may not be opened" in fetch.invoke(arguments).content
+        scope.addresses.add([link])
+        message = fetch.invoke(arguments)
+    assert "page: 2 of 2" in message.content
+    assert message.artifact["sources"][0]["title"] == "긴 보고서.txt"
 
 
 def test_a_corpus_from_a_directory(tmp_path: Path) -> None:

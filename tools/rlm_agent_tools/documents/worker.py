@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import sys
+from contextlib import suppress
 
 from rlm_agent_tools.documents.extraction import Unreadable, extracted
 
@@ -51,4 +52,5 @@ def _answer(asked: dict[str, object], data: bytes) -> dict[str, object]:
 def _limit(which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(which, (most, hard))
+    with suppress(ValueError, OSError):  # a system that does not know the limit
+        resource.setrlimit(which, (most, hard))

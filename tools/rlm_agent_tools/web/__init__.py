@@ -12,10 +12,11 @@ from rlm_agent_tools.settings import flag, known, number
 from rlm_agent_tools.web.fetch_page import fetch_page_tool
 from rlm_agent_tools.web.local_corpus import LocalCorpus
 from rlm_agent_tools.web.options import WebOptions
-from rlm_agent_tools.web.search import SearchBusy, SearchProvider, SearchResult, web_search_tool
+from rlm_agent_tools.web.search import HoldsDocuments, SearchBusy, SearchProvider, SearchResult, web_search_tool
 from rlm_agent_tools.web.tavily import Tavily
 
 __all__ = [
+    "HoldsDocuments",
     "LocalCorpus",
     "SearchBusy",
     "SearchProvider",
@@ -54,7 +55,9 @@ def web_tools(
     Raises:
         ConfigError: there is no provider and no key.
     """
-    return [web_search_tool(provider or Tavily(), count=results), fetch_page_tool(options)]
+    provider = provider or Tavily()
+    held = provider if isinstance(provider, HoldsDocuments) else None
+    return [web_search_tool(provider, count=results), fetch_page_tool(options, held)]
 
 
 def tools(settings: Mapping[str, str]) -> Iterable[BaseTool]:
@@ -72,7 +75,8 @@ def tools(settings: Mapping[str, str]) -> Iterable[BaseTool]:
     options, results = WebOptions.from_settings(settings), number("web", settings, "results", 8)
     provider: SearchProvider
     if "corpus" in settings:
-        provider = LocalCorpus.from_directory(settings["corpus"], settings.get("base", ""))
+        base = {"base": settings["base"]} if "base" in settings else {}
+        provider = LocalCorpus.from_directory(settings["corpus"], **base)
     else:
         provider = Tavily(settings.get("api_key"), keyless=flag("web", settings, "keyless"))
     return web_tools(provider, options, results=results)

@@ -17,6 +17,7 @@ from rlm_agent_tools.web.kinds import charset_of, kind_of
 from rlm_agent_tools.web.leave import opened
 from rlm_agent_tools.web.options import WebOptions
 from rlm_agent_tools.web.pages import MemoryPages, StoredPage, StoredPages
+from rlm_agent_tools.web.search import HoldsDocuments
 
 __all__ = ["fetch_page_tool"]
 
@@ -44,11 +45,12 @@ class _Reader:
         return reading
 
 
-def fetch_page_tool(options: WebOptions | None = None) -> BaseTool:
+def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | None = None) -> BaseTool:
     """The tool `fetch_page`.
 
     Args:
         options: what it may open, and how much of it.
+        held: documents that are read there instead of over the network.
     """
     limits, memory, reader = options or WebOptions(), MemoryPages(), _Reader()
 
@@ -63,8 +65,12 @@ def fetch_page_tool(options: WebOptions | None = None) -> BaseTool:
         """
         scope = tool_scope()
         spelled = opened(url, limits, scope)
-        document = await _document(spelled, limits, scope, memory)
-        reading = await reader.read(document)
+        if held is not None and (own := held.document(spelled)) is not None:
+            document = StoredPage.of(spelled, spelled, "text/plain; charset=utf-8", own.text.encode("utf-8", "replace"))
+            reading = Reading(own.title or None, own.date, own.text, ())
+        else:
+            document = await _document(spelled, limits, scope, memory)
+            reading = await reader.read(document)
         shown = page_of(reading.text or "(no text)", page)
         source = _source(document, reading)
         head = {**source, "page": shown.label}

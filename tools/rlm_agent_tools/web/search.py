@@ -4,14 +4,14 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rlm_agent.bridge import run_sync
 from rlm_agent_tools.untrusted import framed, one_line
 
-__all__ = ["SearchBusy", "SearchProvider", "SearchResult", "web_search_tool"]
+__all__ = ["HoldsDocuments", "SearchBusy", "SearchProvider", "SearchResult", "web_search_tool"]
 
 TRIES = 4
 FIRST_WAIT = 1.0
@@ -39,6 +39,15 @@ class SearchProvider(Protocol):
             SearchBusy: it may work a little later.
             ToolException: it cannot work; the message is for the sub-agent to read.
         """
+        ...
+
+
+@runtime_checkable
+class HoldsDocuments(Protocol):
+    """A provider that holds what it finds: fetch_page then reads it there."""
+
+    def document(self, url: str) -> SearchResult | None:
+        """The whole document of an address, or None where it has none."""
         ...
 
 
