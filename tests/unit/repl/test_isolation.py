@@ -87,6 +87,7 @@ async def test_a_session_works_without_any_one_layer(left_out: str) -> None:
     session = await kernel.session()
     await session.start(Bindings(task=""), None)
     assert await shown(session, "open('a', 'w').write('가'); import os; os.listdir()") == "['a']"
+    await shown(session, "class Point:\n    x = 1\nkept = [Point(), lambda: 1]")
     assert (await session.snapshot()).size > 0
     await session.close()
     active = [name for name in layers if not kernel.findings().layers[name]]
