@@ -85,7 +85,9 @@ class TurnEnd:
                 return await self._pend(saving, time.monotonic() - began)
             kept = await saving
             record = await self._record(await self._text(kept), kept.lost)
-            return await self.add(record, kept, time.monotonic() - began)
+            stored = await self.add(record, kept, time.monotonic() - began)
+            self._tell(stored)
+            return stored
         except BaseException:
             saving.cancel()
             raise
@@ -139,6 +141,7 @@ class TurnEnd:
     async def _pend(self, saving: "asyncio.Future[Kept]", waited: float) -> PendingTurn:
         text = await self._text(None)
         record = await self._record(text, ())
+        self._tell(record)
         return PendingTurn(self, record, saving, waited)
 
     async def _text(self, kept: Kept | None) -> _Text:
@@ -174,8 +177,6 @@ class TurnEnd:
         large = len(text.output) > INLINE
         output_ref = await activity.home.blobs.put(text.output.encode("utf-8", "replace")) if large else None
         answer = await self._stored_answer(outcome.answer)
-        content = answer.get("content", "")
-        activity.emit("answer.updated", ready=bool(answer["ready"]), content=_preview(content))
         return TurnRecord(
             id="",
             run=activity.run.id,
@@ -203,6 +204,11 @@ class TurnEnd:
             costs={"pending": 1.0} if text.pending else {},
             at=time.time(),
         )
+
+    def _tell(self, record: TurnRecord) -> None:
+        answer = self.outcome().answer
+        content = _preview(answer.get("content", ""))
+        self._activity.emit("answer.updated", ready=bool(record.answer["ready"]), content=content)
 
     async def _stored_answer(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """The answer as the record holds it: large content as a reference to a blob."""

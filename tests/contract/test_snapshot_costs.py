@@ -4,7 +4,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rlm_agent import Home, create_rlm_agent
+import pytest
+
+from rlm_agent import Home, create_rlm_agent, turn_end
 from rlm_agent.testing import ScriptedModel
 
 FIRST = "```python\narray = np.random.default_rng(0).random(1_000_000)\n```"
@@ -16,7 +18,8 @@ def blob_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in (path / "blobs").rglob("*") if file.is_file())
 
 
-async def test_the_record_tells_bytes_and_milliseconds(tmp_path: Path) -> None:
+async def test_the_record_tells_bytes_and_milliseconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_end, "PATIENCE", 60.0)  # no turn is pending when the root is asked, on a slow machine too
     sizes: list[int] = []
 
     def root(messages: list[Any]) -> str:
