@@ -1,7 +1,11 @@
 """Two processes want one run: at the same instant, and where one was stopped beyond its lease and comes back."""
 
+import asyncio
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any
 import pytest
 from kills import Scene
 
-from rlm_agent import Home, ModelError, create_rlm_agent
+from rlm_agent import Home, ModelError, create_rlm_agent, keys
 from rlm_agent.testing import ScriptedModel, read_calls
 
 RUN = Path(__file__).with_name("owner_run.py")
@@ -88,3 +92,25 @@ def test_an_owner_that_was_stopped_beyond_its_lease_comes_back(tmp_path: Path) -
         (run,) = home.runs.list("slow")
         assert [turn.number for turn in home.turns.list(run.id)] == [1, 2]
         assert home.runs.question(run.id).status == "answered"
+
+
+def rlm_resume(home: Path, option: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "rlm_agent.cli.main", "resume", "0", "--model", "offline", option]
+    environment = {**os.environ, "RLM_HOME": str(home)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+async def test_the_command_line_waits_as_it_is_told(tmp_path: Path) -> None:
+    """`rlm resume --no-wait` says at once who works on the thread; `--wait` goes on when that is over."""
+    await asyncio.to_thread(unfinished, tmp_path / "home", 1)
+    with Home(tmp_path / "home") as home:
+        lease = await home.leases.acquire(keys.place("0", "", "rlm"))
+        waiting, refused = rlm_resume(tmp_path / "home", "--wait"), rlm_resume(tmp_path / "home", "--no-wait")
+        _, said = await asyncio.to_thread(refused.communicate, timeout=100)
+        assert refused.returncode == 1, said
+        assert f"held by process {os.getpid()} " in said
+        assert waiting.poll() is None
+        await lease.release()
+        _, said = await asyncio.to_thread(waiting.communicate, timeout=100)
+        assert waiting.returncode in (0, 3), said
