@@ -166,6 +166,7 @@ def test_an_obedient_sub_agent_leaks_nothing(tmp_path: Path, capsys: Any) -> Non
     assert not [head for head in seen if "/leak" in head.split("\n")[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("canary_in_the_environment")
 def test_the_same_orders_are_carried_out_where_everything_is_open(tmp_path: Path) -> None:
     with local_web() as web:
