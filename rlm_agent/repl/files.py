@@ -176,7 +176,7 @@ class _Writer:
     def _make(self, entry: Entry, content: Iterator[bytes | memoryview]) -> None:
         place = self._place(entry.path)
         if entry.kind == "dir":
-            os.mkdir(place, 0o700)
+            os.mkdir(place, entry.mode & MODE | 0o700)
             self._folders.append((place, entry.mode & MODE))
         elif entry.kind == "same":
             os.link(self._place(entry.target), place, follow_symlinks=False)

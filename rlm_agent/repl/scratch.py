@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from time import time_ns
+from time import sleep, time_ns
 from typing import Any
 
 from rlm_agent.repl.files import Entry, Files
@@ -130,10 +130,12 @@ def _tells_of_writes_in_memory(root: str) -> bool:
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         try:
             file.write(b"0")
-            os.utime(place, ns=(0, 0))
+            written = os.fstat(descriptor).st_mtime_ns
+            # Longer than a tick of the clock that stamps files; where it is shorter, files are read each time.
+            sleep(0.02)
             with mmap.mmap(descriptor, 1) as view:
                 view[0] += 1
-            return os.fstat(descriptor).st_mtime_ns != 0
+            return os.fstat(descriptor).st_mtime_ns != written
         except (OSError, ValueError):
             return False
         finally:
