@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from instants import Instant, draw, kill, left_over
+from instants import Instant, draw, kill, left_over, orphans_after_sweep
 from kills import Scene
 
 RUN = Path(__file__).with_name("thirty_turns.py")
@@ -32,6 +32,7 @@ class Tally:
     again: int = 0
     processes: int = 0
     files: int = 0
+    stored: int = 0
     why: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,6 +46,7 @@ class Tally:
                 f"recorded steps asked again   {self.again}",
                 f"orphaned processes           {self.processes}",
                 f"orphaned temporary files     {self.files}",
+                f"orphaned blobs after a gc    {self.stored}",
                 *self.why,
             ]
         )
@@ -73,7 +75,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     times = [line.split() for line in (scene.logs / "trace").read_text().splitlines()]
     length = float(times[-1][0]) - float(times[0][0])
     return Undisturbed(
-        outcome, scene.asked(), length, _mean(times, "batch.stored", "batch.answered"), _mean(times, *_SNAPSHOT)
+        outcome,
+        scene.asked(), length,
+        _mean(times, "batch.stored", "batch.answered"),
+        _mean(times, *_SNAPSHOT),
     )
 
 
@@ -109,10 +114,12 @@ def one(root: Path, number: int, expected: Undisturbed, tally: Tally) -> None:
         outcome = {"lost": [], "error": str(error)[-1500:]}
     again = scene.asked() - before - (expected.asked - known)
     processes, files = left_over(died, scene)
+    stored = len(orphans_after_sweep(scene.home))
     with tally.lock:
         _count(tally, number, instant, died.within, outcome, expected, again)
         tally.processes += len(processes)
         tally.files += len(files)
+        tally.stored += stored
         with open(root / "tally", "w") as file:  # so that a run of an hour can be looked at
             print(tally, file=file)
     if outcome == expected.outcome and not files:
@@ -146,4 +153,5 @@ def test_killed_by_the_clock(
         print(f"\n{tally}\nin {time.monotonic() - began:.0f} s; an undisturbed run takes {undisturbed.length:.1f} s")
     assert tally.kills == number
     assert tally.within["batch"] + tally.within["snapshot"] >= 0.75 * number
-    assert (tally.wrong, tally.lost, tally.again, tally.processes, tally.files) == (0, 0, 0, 0, 0), str(tally)
+    bad = (tally.wrong, tally.lost, tally.again, tally.processes, tally.files, tally.stored)
+    assert bad == (0, 0, 0, 0, 0, 0), str(tally)

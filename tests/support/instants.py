@@ -6,15 +6,21 @@ the process was doing when it died.
 
 import os
 import random
+import re
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kills import Scene
 
-__all__ = ["Died", "Instant", "draw", "kill", "left_over"]
+from rlm_agent import Home
+from rlm_agent.repl.manifest import Manifest, ManifestError
+
+__all__ = ["Died", "Instant", "draw", "kill", "left_over", "orphans_after_sweep"]
 
 SECONDS = 900.0
 
@@ -71,6 +77,31 @@ def left_over(died: Died, scene: Scene, wait: float = 10.0) -> tuple[list[int], 
         if not (processes or files) or time.monotonic() > deadline:
             return processes, files
         time.sleep(0.05)
+
+
+def orphans_after_sweep(home: Path) -> set[str]:
+    """What a home still holds after `rlm gc --grace 0` though no row and no snapshot names it: blobs and drafts."""
+    with Home(home) as opened:
+        opened.sweeper.sweep(grace=0)
+        rows, texts = opened.write(_rows).result()
+        files = {path.name for path in (home / "blobs").rglob("*") if path.is_file()}
+        named = {key.decode() for text in texts for key in re.findall(rb"[0-9a-f]{64}", text)}
+        for key in named & (rows | files):
+            with suppress(ManifestError):
+                named |= set(Manifest.decode(opened.blobs.get(key)).key_list())
+    return ((rows | files) - named) | {path.name for path in (home / "tmp").iterdir()}
+
+
+def _rows(connection: sqlite3.Connection) -> tuple[set[str], list[bytes]]:
+    """The keys of the small blobs, and all else that the database holds."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    texts = [
+        value if isinstance(value, bytes) else str(value).encode()
+        for table in set(tables) - {"blobs"}
+        for row in connection.execute(f"SELECT * FROM {table}")
+        for value in row
+    ]
+    return {key for (key,) in connection.execute("SELECT key FROM blobs")}, texts
 
 
 def _trace(logs: Path) -> list[str]:
