@@ -1,7 +1,8 @@
 """Host functions that the root may call from its REPL: arguments checked, results plain, failures values.
 
-The arguments come from a model: a function given as `repl_functions` must treat them as untrusted. Functions run in
-threads of their own, never on the loop thread; coroutine functions run on the loop.
+The arguments come from a model: a function given as `repl_functions` must treat them as untrusted. They are compared
+with the signature, its annotations included, and handed over as they came, never converted. Functions run in threads
+of their own, never on the loop thread; coroutine functions run on the loop.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from rlm_agent.argument_types import check_types
 from rlm_agent.bridge import sync_only_executor
 
 __all__ = ["as_function", "call_function", "call_user_code", "wrong_arguments"]
@@ -23,14 +25,14 @@ async def call_function(function: Callable[..., Any], args: Sequence[Any], kwarg
     try:
         value = await call_user_code(function, *args, **kwargs)
         return {"ok": True, "value": json.loads(json.dumps(value))}
-    except Exception as error:  # noqa: BLE001 - noqa: BLE001 - whatever a host's function raises is for the root to read
+    except Exception as error:  # noqa: BLE001  # whatever a host's function raises is for the root to read
         return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 def wrong_arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
     """Why a function cannot be called like this; None where it can."""
     try:
-        inspect.signature(function).bind(*args, **kwargs)
+        check_types(function, inspect.signature(function).bind(*args, **kwargs))
     except TypeError as error:
         return f"TypeError: {error}"
     return None

@@ -52,7 +52,8 @@ class SubCall:
     @property
     def seconds(self) -> float:
         """The call's time limit."""
-        return float(min(self.spec.get("timeout") or self.activity.spec.limits.sub_seconds, 24 * 3600))
+        limit = self.activity.spec.limits.sub_seconds
+        return float(min(limit, self.spec.get("timeout") or limit))
 
     @property
     def max_turns(self) -> int:

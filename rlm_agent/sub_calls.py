@@ -42,6 +42,9 @@ def _plan_one(call: Mapping[str, Any], spec: AgentSpec, cell: str, counts: Count
 
 
 def _problem(call: Mapping[str, Any], spec: AgentSpec) -> str:
+    if not spec.sub_calls:
+        # The REPL has no name of them then; a cell that asks all the same has forged its request.
+        return "this agent has no sub-calls (max_depth=0)"
     unknown = sorted(set(call) - {"prompt", *OPTIONS})
     if unknown:
         return f"unknown option {unknown[0]!r}; the options are {', '.join(OPTIONS)}"
@@ -82,7 +85,7 @@ def _number_problem(call: Mapping[str, Any], spec: AgentSpec) -> str:
     turns, timeout = call.get("max_turns"), call.get("timeout")
     if turns is not None and (isinstance(turns, bool) or not isinstance(turns, int) or turns < 1):
         return "max_turns takes a whole number of 1 or more"
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
         return "timeout takes seconds above 0"
     if isinstance(call.get("system", ""), str):
         return ""

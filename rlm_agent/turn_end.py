@@ -108,12 +108,13 @@ class TurnEnd:
     async def save(self) -> Kept:
         """The namespace, saved; that of before the turn where the worker is gone or fails at it."""
         session = self._turn.session
-        if session is None or not session.alive:
+        if session is None:
             return await self._before()
         reach("snapshot.before")
         try:
             taken = await session.snapshot()
         except KernelError as error:
+            # Also where the worker ended by itself after the cell: nobody has been told of that.
             why = f"they could not be saved, so all variables are again what they were before the turn ({error})"
             before = await self._before()
             return replace(before, lost=({"name": "*", "type": "changes of this turn", "why": why},))

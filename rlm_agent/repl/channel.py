@@ -22,6 +22,8 @@ __all__ = ["EVENT_LIMIT", "FRAME_LIMIT", "MESSAGE_LIMIT", "AsyncChannel", "Chann
 FRAME_LIMIT = 64 << 20
 EVENT_LIMIT = 512 << 20
 MESSAGE_LIMIT = (4 << 30) - 1
+# One byte of msgpack can be an object of 64 bytes: what a worker says is limited in both.
+MOST_VALUES = 2_000_000
 MORE = 1 << 31
 HEADER = struct.Struct(">I")
 
@@ -38,16 +40,39 @@ def pack(message: Any, limit: int = MESSAGE_LIMIT) -> bytes:
     return packed
 
 
-def unpack(payload: bytes | bytearray) -> Any:
+def unpack(payload: bytes | bytearray, most: int | None = None) -> Any:
     """The message in these bytes.
 
+    Args:
+        most: values that it may hold; None where the sender is trusted.
+
     Raises:
-        ValueError: they are no msgpack.
+        ValueError: they are no msgpack, or hold too much.
     """
+    limits: dict[str, Any] = {} if most is None else _limits(most, len(payload))
     try:
-        return msgpack.unpackb(payload, strict_map_key=False)
+        return msgpack.unpackb(payload, strict_map_key=False, **limits)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise ValueError(f"no msgpack: {error}") from error
+
+
+def _limits(most: int, size: int) -> dict[str, Any]:
+    """Options of the unpacker: containers are counted as they are filled, and nothing but plain data is made."""
+    left = most
+
+    def counted(container: Any) -> Any:
+        nonlocal left
+        left -= len(container) + 1
+        if left < 0:
+            raise ValueError(f"more than {most} values")
+        return container
+
+    def refused(code: int, data: bytes) -> Any:
+        raise ValueError(f"an extension of type {code}")
+
+    longest = min(most, size)
+    hooks = {"list_hook": counted, "object_hook": counted, "ext_hook": refused}
+    return {"max_array_len": longest, "max_map_len": longest, **hooks}
 
 
 def frames(payload: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -180,7 +205,7 @@ class AsyncChannel:
                 header = await self._read(HEADER.size)
                 length, more = read_header(header, len(payload), limit)
                 payload += await self._read(length)
-            return unpack(payload)
+            return unpack(payload, MOST_VALUES)
         except ConnectionError as error:
             raise EOFError("the other end is gone") from error
         except ValueError as error:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -221,12 +221,18 @@ def _without_collector() -> Iterator[None]:
 
 
 def _with_deep_stack(work: Callable[[], T]) -> T:
-    """Runs this in a thread whose stack bears DEEPEST levels of nesting."""
-    limit, size = sys.getrecursionlimit(), threading.stack_size(STACK_BYTES)
-    sys.setrecursionlimit(max(limit, DEEPEST))
+    """Runs this in a thread whose stack bears DEEPEST levels of nesting, or fewer where memory is short."""
+    limit, size = sys.getrecursionlimit(), threading.stack_size()
     try:
-        with ThreadPoolExecutor(1, "rlm-snapshot") as pool:
-            return pool.submit(work).result()
+        for part in (1, 4, 16):
+            threading.stack_size(STACK_BYTES // part)
+            sys.setrecursionlimit(max(limit, DEEPEST // part))
+            with ThreadPoolExecutor(1, "rlm-snapshot") as pool, suppress(RuntimeError):
+                running = pool.submit(work)
+                break
+        else:
+            raise MemoryError("no memory is left for a thread that saves the variables")
+        return running.result()
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(size)

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from rlm_agent.errors import KernelError
 from rlm_agent.repl.kernel import SnapshotSource
-from rlm_agent.repl.manifest import Manifest, ManifestError
+from rlm_agent.repl.manifest import MOST_LEAVES, Manifest, ManifestError
 
 __all__ = ["KnownLeaves"]
 
@@ -45,6 +45,8 @@ class KnownLeaves:
     def add(self, leaves: Sequence[bytes], new: dict[str, bytes]) -> None:
         """Takes in leaves that the worker sent."""
         new.update((blake3(leaf).hexdigest(), leaf) for leaf in leaves)
+        if len(new) > MOST_LEAVES:
+            raise KernelError(f"The REPL worker broke the protocol: more than {MOST_LEAVES} leaves in one snapshot.")
         if sum(map(len, new.values())) > MOST_BYTES:
             raise KernelError(f"The snapshot would write more than {MOST_BYTES >> 30} GiB at once.")
 

@@ -5,6 +5,7 @@ opaque. A key is the BLAKE3 digest of a leaf's bytes. No import here costs anyth
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -16,6 +17,24 @@ FORM = 2
 KEY_BYTES = 32
 # A terabyte of leaves; more is nonsense, whoever says it.
 MOST_LEAVES = 1 << 20
+# What a list begins with in msgpack.
+ARRAYS = {bytes([code]) for code in (*range(0x90, 0xA0), 0xDC, 0xDD)}
+
+
+def _four(data: bytes) -> list[Any]:
+    """The four values of a manifest, none of which can hold others: a worker may have written it."""
+    unpacker = msgpack.Unpacker(max_array_len=4, max_map_len=0, max_buffer_size=len(data), strict_map_key=False)
+    unpacker.feed(data)
+    if unpacker.read_array_header() != 4:
+        raise ValueError("it does not hold four values")
+    values = []
+    for _ in range(4):
+        if data[unpacker.tell() : unpacker.tell() + 1] in ARRAYS:
+            raise ValueError("a list in it")
+        values.append(unpacker.unpack())
+    if unpacker.tell() != len(data):
+        raise ValueError("there is something after it")
+    return values
 
 
 class ManifestError(ValueError):
@@ -49,7 +68,7 @@ class Manifest:
             ManifestError: the bytes are damaged, or of another form.
         """
         try:
-            form, python, keys, body = msgpack.unpackb(data)
+            form, python, keys, body = _four(data)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise ManifestError(f"the snapshot's manifest is damaged: {error}") from error
         if form != FORM:

@@ -10,14 +10,24 @@ from typing import Any, Literal, TypeVar, get_args
 from rlm_agent.errors import KernelError
 from rlm_agent.repl.kernel import MOST_READINGS, CellDone, ErrorKind, Request
 from rlm_agent.repl.manifest import Manifest, ManifestError
+from rlm_agent.repl.output import KEEP, shorten
+from rlm_agent.repl.plain import problem
 
 __all__ = ["Asked", "Saved", "parse_done", "parse_event", "parse_saving", "parse_starting"]
 
 MOST_CALLS = 100_000
-MOST_VARIABLES = 1_000_000
+MOST_VARIABLES = 200_000
 # A piece of a MiB, its tag, and what compression that does not help may add.
 LARGEST_LEAF = (1 << 20) + 1024
 MOST_FETCHED = 1024
+MOST_DIMENSIONS = 64
+# Characters; the worker cuts at the same places or before, so that only one that lies is cut here.
+LONGEST_ERROR = 256 << 10
+LONGEST_NAME = 1000
+LONGEST_PREVIEW = 4000
+LONGEST_CONTENT = 64 << 20
+LONGEST_STRUCTURE = 16 << 20
+"""Characters of JSON. A text of JSON takes what it is long; of a structure each character may be an object."""
 T = TypeVar("T")
 
 
@@ -73,6 +83,8 @@ def _function(number: int, message: dict[str, Any]) -> Request:
     if not all(isinstance(key, str) for key in kwargs):
         raise KernelError("The REPL worker broke the protocol: a keyword is no str.")
     args = tuple(_field(message, "args", list))
+    if why := problem([args, kwargs]):
+        raise KernelError(f"The REPL worker broke the protocol: arguments are no plain data: {why}.")
     return Request(number, "function", name=_field(message, "name", str), args=args, kwargs=kwargs)
 
 
@@ -83,6 +95,8 @@ def _calls(number: int, kind: str, message: dict[str, Any]) -> Request:
         raise KernelError(f"The REPL worker broke the protocol: a request {kind!r:.20} of {len(calls)} calls.")
     if not all(isinstance(call, dict) and isinstance(call.get("prompt"), str) for call in calls):
         raise KernelError("The REPL worker broke the protocol: a call without a prompt.")
+    if why := problem(calls):
+        raise KernelError(f"The REPL worker broke the protocol: a call is no plain data: {why}.")
     return Request(number, known[kind], calls=tuple(calls))
 
 
@@ -94,11 +108,15 @@ def parse_done(message: dict[str, Any]) -> CellDone:
     answer = _field(message, "answer", dict)
     content = _loaded(_field(answer, "content", str))
     ready = _field(answer, "ready", bool)
+    output = shorten(_field(message, "output", str), KEEP)
+    error = shorten(error, LONGEST_ERROR) if error else error
     answered = {"content": content, "ready": ready}
-    return CellDone(_field(message, "output", str), error, kind, answer=answered, readings=_readings(message))
+    return CellDone(output, error, kind, answer=answered, readings=_readings(message))
 
 
 def _loaded(text: str) -> Any:
+    if len(text) > (LONGEST_CONTENT if text[:1] == '"' else LONGEST_STRUCTURE):
+        raise KernelError(f"answer['content'] is {len(text)} characters of JSON, more than a host takes.")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -112,8 +130,8 @@ class Saved:
 
     def __init__(self, message: dict[str, Any]) -> None:
         self.manifest = _field(message, "manifest", bytes)
-        self.variables = _entries(message, "variables", _is_variable)
-        self.lost = _entries(message, "lost", _is_loss)
+        self.variables = _entries(message, "variables", _variable)
+        self.lost = _entries(message, "lost", _loss)
         self.seconds = _field(message, "seconds", float)
         try:
             self.keys = Manifest.decode(self.manifest).key_list()
@@ -136,29 +154,38 @@ def parse_starting(message: Any) -> list[str] | tuple[dict[str, str], ...]:
     """Keys of leaves that the worker needs (a list), or the variables that it did not bring back (a tuple)."""
     checked = _message(message, "started", "fetch")
     if checked["op"] == "started":
-        return _entries(checked, "lost", _is_loss)
+        return _entries(checked, "lost", _loss)
     keys = _field(checked, "keys", list)
     if not all(isinstance(key, bytes) for key in keys) or len(keys) > MOST_FETCHED:
         raise KernelError("The REPL worker broke the protocol: it asked for what is no leaf.")
     return [key.hex() for key in keys]
 
 
-def _entries(message: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
+def _entries(message: dict[str, Any], name: str, read: Callable[[Any], dict[str, Any] | None]) -> tuple[Any, ...]:
     entries = _field(message, name, list)
-    if len(entries) > MOST_VARIABLES or not all(map(fits, entries)):
+    known = [read(entry) for entry in entries] if len(entries) <= MOST_VARIABLES else [None]
+    if None in known:
         raise KernelError(f"The REPL worker broke the protocol: {name!r} is wrong.")
-    return tuple(entries)
+    return tuple(known)
 
 
-def _is_loss(entry: Any) -> bool:
-    return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("name", "type", "why"))
+def _texts(entry: Any, **longest: int) -> dict[str, Any] | None:
+    """These fields of an entry and no others, each cut; None where one is no text."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in longest):
+        return None
+    return {key: entry[key][:most] for key, most in longest.items()}
 
 
-def _is_variable(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and all(isinstance(entry.get(key), str) for key in ("name", "type", "preview"))
-        and isinstance(entry.get("size_bytes"), int)
-        and isinstance(entry.get("lost"), bool)
-        and (entry.get("shape") is None or isinstance(entry["shape"], list))
-    )
+def _loss(entry: Any) -> dict[str, Any] | None:
+    return _texts(entry, name=LONGEST_NAME, type=LONGEST_NAME, why=LONGEST_PREVIEW)
+
+
+def _variable(entry: Any) -> dict[str, Any] | None:
+    texts = _texts(entry, name=LONGEST_NAME, type=LONGEST_NAME, preview=LONGEST_PREVIEW)
+    if texts is None or not isinstance(entry.get("size_bytes"), int) or not isinstance(entry.get("lost"), bool):
+        return None
+    shape = entry.get("shape")
+    if shape is not None and not (isinstance(shape, list) and all(isinstance(length, int) for length in shape)):
+        return None
+    numbers = {"size_bytes": entry["size_bytes"], "shape": None if shape is None else shape[:MOST_DIMENSIONS]}
+    return {**texts, **numbers, "lost": entry["lost"]}

@@ -7,6 +7,7 @@ plain data to the host. Models, budgets and tools are not known here.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from rlm_agent.repl.plain import problem
 from rlm_agent.repl.results import LLMResult
 
 __all__ = ["ALIASES", "Ask", "BudgetExceeded", "host_function", "sub_call_functions"]
@@ -105,6 +106,8 @@ def _slots(function: str, one: str, prompts: Any, options: Mapping[str, Any], *,
 
 def _asked(ask: Ask, kind: str, body: Mapping[str, Any], what: str) -> Any:
     try:
+        if why := problem(body):
+            raise TypeError(why)
         reply = ask(kind, body)
     except (TypeError, ValueError, OverflowError) as error:
         plain = "None, bool, int of 64 bits, float, str, bytes, list, dict"

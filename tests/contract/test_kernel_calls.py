@@ -167,3 +167,16 @@ async def test_waiting_for_answers_is_not_charged(make_repl: MakeRepl) -> None:
     assert isinstance(event, CellDone)
     assert event.error is None
     assert event.seconds < 0.4
+
+
+@pytest.mark.parametrize(
+    "call", ["lookup({1: 2, 'a': 3})", "llm('a', schema={1: 2, 'a': 3})", "lookup(*[[{b'k': 1}]])"]
+)
+async def test_a_key_that_is_no_text_is_an_error_in_the_cell(make_repl: MakeRepl, call: str) -> None:
+    repl = await make_repl(functions=["lookup"])
+    event = await repl.execute(call)
+    assert isinstance(event, CellDone), event
+    assert event.error is not None
+    assert "only plain data reaches the host" in event.error
+    assert "only str can be one" in event.error
+    assert repl.alive

@@ -24,11 +24,17 @@ POWERS = """
 """
 # Memory that belongs to no process, so that no sum over a session's processes would hold it.
 HIDDEN_MEMORY = "memfd_create memfd_secret shmget shmat msgget semget mq_open"
+# A small number names what others have made, where there is no IPC namespace.
+FOREIGN_MEMORY = "shmctl semop semtimedop semctl msgsnd msgrcv msgctl mq_unlink"
+# Names of files that others work on, in directories that Landlock does not open.
+WATCHING = "inotify_init inotify_init1 inotify_add_watch"
 # What a session starts stays in its process group: that is how all of it is found and killed at once.
 LEAVING = "setsid setpgid"
 NETWORK = "socket connect bind listen accept accept4"
 # Answered as by a kernel that lacks them: the C library then does without, or they are not tried at all.
 MISSING = "clone3 io_uring_setup io_uring_enter io_uring_register"
+# No layer refuses to read attributes of a file that cannot be opened. Answered as by a file system without them.
+ATTRIBUTES = "getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat"
 METADATA = """
     chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes futimesat utimensat
     setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr
@@ -56,8 +62,9 @@ def policy(pid: int, *, signals: bool, metadata: bool) -> tuple[Rule, ...]:
         metadata: refuse all changes of metadata; the mounts do not.
     """
     return (
-        *_always(POWERS, HIDDEN_MEMORY, LEAVING, NETWORK),
+        *_always(POWERS, HIDDEN_MEMORY, FOREIGN_MEMORY, WATCHING, LEAVING, NETWORK),
         *_always(MISSING, error=errno.ENOSYS),
+        *_always(ATTRIBUTES, error=errno.EOPNOTSUPP),
         *_by_argument(metadata),
         *_own_process_only(),
         *(_always(METADATA) if metadata else ()),

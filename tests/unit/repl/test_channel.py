@@ -75,6 +75,8 @@ async def test_descriptors_travel_with_a_message(pair: Pair) -> None:
         HEADER.pack(3) + b"\x81\x90\x01",
         HEADER.pack(2) + b"\xa1\xff",
         HEADER.pack(200_000) + b"\x91" * 200_000,
+        HEADER.pack(3) + b"\xd4\x05x",
+        HEADER.pack(2_000_010) + b"\xdd\x00\x1e\x84\x85" + b"\x90" * 2_000_005,
     ],
 )
 async def test_garbage_is_a_kernel_error(pair: Pair, raw: bytes) -> None:

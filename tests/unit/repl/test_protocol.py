@@ -84,6 +84,12 @@ def test_what_a_good_worker_says() -> None:
         {**CALL, "args": None},
         {**CALL, "kwargs": {1: 2}},
         {**CALL, "name": None},
+        {**CALL, "args": [{1: 2, "a": 3}]},
+        {**CALL, "kwargs": {"k": [{b"k": 1}]}},
+        {**CALL, "args": [msgpack.Timestamp(1)]},
+        {**CALL, "args": [msgpack.ExtType(1, b"x")]},
+        {**ASK, "calls": [{"prompt": "p", "schema": {1: 2, "a": 3}}]},
+        {**DONE, "answer": {"content": "[" + "[]," * (6 << 20) + "[]]", "ready": True}},
         {"op": "fault", "error": 1},
         {"op": "fault", "error": "깨짐"},
     ],
@@ -106,6 +112,11 @@ def test_nonsense_in_a_cell_is_a_kernel_error(message: Any) -> None:
         {"op": "leaves", "leaves": ["x"]},
         {"op": "leaves", "leaves": [b""]},
         {"op": "leaves", "leaves": [bytes(2 << 20)]},
+        {"variables": [VARIABLE] * 200_001},
+        {"variables": [{**VARIABLE, "shape": ["x"]}]},
+        {"manifest": msgpack.packb([2, "3.11", b"", [[]]])},
+        {"manifest": msgpack.packb([2, "3.11", b"", b""]) + b"\x90"},
+        {"manifest": b"\x94\x02"},
     ],
 )
 def test_nonsense_in_a_snapshot_is_a_kernel_error(change: dict[str, Any]) -> None:
@@ -137,3 +148,25 @@ def test_any_value_in_any_field_is_survived(base: dict[str, Any], key: str, valu
             parse({**base, key: value})
         except KernelError:
             continue
+
+
+def test_what_a_worker_says_at_length_is_cut() -> None:
+    long = "긴" * 10_000_000
+    done = parse_event({**DONE, "output": long, "error": long, "error_kind": "exception"})
+    assert isinstance(done, CellDone)
+    assert done.error is not None
+    assert len(done.output) < 5_000_000
+    assert len(done.error) < 1_000_000
+    assert "characters left out" in done.output
+
+
+def test_of_a_variable_only_what_is_known_is_kept() -> None:
+    extra = {**VARIABLE, "more": ["x"] * 1000, "preview": "p" * 100_000, "shape": [1] * 1000}
+    saved = parse_saving({**SNAPSHOT, "variables": [extra], "lost": [{**LOSS, "why": "w" * 100_000, "more": 1}]})
+    assert isinstance(saved, Saved)
+    (variable,), (loss,) = saved.variables, saved.lost
+    assert set(variable) == set(VARIABLE)
+    assert len(variable["preview"]) <= 4000
+    assert len(variable["shape"]) == 64
+    assert set(loss) == set(LOSS)
+    assert len(loss["why"]) <= 4000

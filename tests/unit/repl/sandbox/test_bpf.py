@@ -9,7 +9,7 @@ from rlm_agent.repl.sandbox.bpf import ALLOW, AUDIT_ARCH, KILL, Check, Rule, pro
 from rlm_agent.repl.sandbox.policy import policy
 from rlm_agent.repl.sandbox.syscalls import NEWEST, NUMBERS
 
-REFUSED, MISSING = refusal(errno.EPERM), refusal(errno.ENOSYS)
+REFUSED, MISSING, NO_ATTRIBUTES = (refusal(number) for number in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP))
 MACHINES = tuple(NUMBERS)
 
 
@@ -55,6 +55,11 @@ def judge(machine: str, call: str, *arguments: int, signals: bool = False, metad
         ("clone3", (), MISSING),
         ("io_uring_setup", (), MISSING),
         ("ptrace", (), REFUSED),
+        ("getxattr", (), NO_ATTRIBUTES),
+        ("fgetxattr", (3,), NO_ATTRIBUTES),
+        ("listxattrat", (), NO_ATTRIBUTES),
+        ("inotify_add_watch", (), REFUSED),
+        ("msgrcv", (0,), REFUSED),
         ("unshare", (0,), REFUSED),
         ("open_by_handle_at", (), REFUSED),
         ("prlimit64", (0, 7), ALLOW),

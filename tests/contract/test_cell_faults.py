@@ -1,0 +1,292 @@
+"""What a cell can do to its worker: the run goes on, the root reads what happened, and the variables are there."""
+
+import gc
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_agent import Limits, create_rlm_agent, open_run
+from rlm_agent.repl import process
+from rlm_agent.testing import ScriptedModel
+
+BEFORE = "kept = ['앞', 1]\ntable = np.arange(5)"
+AFTER = "answer['content'] = [kept, int(table.sum()), 'late' in globals()]\nanswer['ready'] = True"
+
+TIME = r"stopped after|ran longer than"
+# code of the second turn; what the root reads of it (a pattern); whether its process ends with it.
+FAULTS: dict[str, tuple[str, str]] = {
+    # Time
+    "an endless loop": ("late = 1\nwhile True: pass", "stopped after 0.5 s"),
+    "an endless call of C": ("import itertools\nsum(itertools.repeat(1))", "did not stop when it was interrupted"),
+    "a loop that catches all": (
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        TIME,
+    ),
+    "a signal that is ignored": ("import signal\nsignal.signal(2, signal.SIG_IGN)\nwhile True: pass", "did not stop"),
+    "a handler of its own": (
+        "import signal\nsignal.signal(2, lambda *a: print('no'))\nwhile True: pass",
+        "did not stop",
+    ),
+    "a worker that stops itself": ("import os\nos.kill(os.getpid(), 19)", "did not stop when it was interrupted"),
+    "a lock for ever": ("import threading\nl = threading.Lock()\nl.acquire()\nl.acquire()", TIME),
+    "a loop in a destructor": (
+        "class A:\n    def __del__(self):\n        while True: pass\na = A()\ndel a",
+        "KeyboardInterrupt|stopped after",
+    ),
+    # The stack and the process
+    "deep recursion": ("def f(): f()\nf()", "RecursionError"),
+    "recursion without a limit": (
+        "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __repr__(self): return repr(self)\nrepr(A())",
+        r"SIGSEGV|MemoryError|RecursionError|stopped after",
+    ),
+    "the process's end": ("import os\nos._exit(3)", "exit code 3"),
+    "a signal to itself": ("import os\nos.kill(os.getpid(), 9)", "SIGKILL"),
+    "a segmentation fault": ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+    "an abort": ("import os\nos.abort()", "SIGABRT"),
+    "an end in a thread": (
+        "import os, threading\nthreading.Thread(target=lambda: os._exit(4)).start()\nwhile 1: pass",
+        "exit code 4",
+    ),
+    # The channel
+    "closing all descriptors": ("import os\nos.closerange(0, 4096)", "ended its worker|killed|Bad file"),
+    "garbage on the channel": (
+        "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'\\xff' * 1000)\n    except OSError: pass\n"
+        "while 1: pass",
+        "broke the protocol",
+    ),
+    "half a frame": (
+        "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'\\0\\0\\1\\0half')\n    except OSError: pass",
+        "broke the protocol|ran longer",
+    ),
+    "a frame without end": (
+        "import os\nfor fd in range(3, 30):\n    try:\n"
+        "        while True: os.write(fd, b'\\x83\\xff\\xff\\xff' + b'x' * (1 << 20))\n    except OSError: pass",
+        "broke the protocol|ran longer",
+    ),
+    # What others call
+    "a repr that loops": ("class A:\n    def __repr__(self):\n        while True: pass\nA()", TIME),
+    "a repr that prints": (
+        "class A:\n    def __repr__(self):\n        print('inner')\n        return 'outer'\nA()",
+        "inner\nouter",
+    ),
+    "a repr that exits": ("class A:\n    def __repr__(self): raise SystemExit('gone')\nA()", "gone"),
+    "an error whose text loops": (
+        "class E(Exception):\n    def __str__(self):\n        while True: pass\nraise E",
+        r"str\(\) failed|did not stop",
+    ),
+    "an error whose text raises": ("class E(Exception):\n    def __str__(self): raise E\nraise E", "E"),
+    "an answer whose text loops": (
+        "class A:\n    def __str__(self):\n        while True: pass\nanswer['content'] = A()",
+        "did not stop",
+    ),
+    "an answer that is no dict": (
+        "class D(dict):\n    def get(self, *a): 1/0\n    __getitem__ = get\nanswer = D()\nprint('ran')",
+        "ran|ZeroDivisionError",
+    ),
+    # The worker's own things
+    "builtins without print": ("import builtins\nbuiltins.print = builtins.repr = None\n[1]", "not callable"),
+    "builtins that raise": (
+        "import builtins\ndef no(*a, **k): raise ValueError('patched')\n"
+        "for n in ('len', 'isinstance', 'type', 'open', 'str', 'dict', 'list', 'getattr'): setattr(builtins, n, no)",
+        ".*",
+    ),
+    "the worker's modules": (
+        "import sys\nfor name, module in list(sys.modules.items()):\n    if name.startswith('rlm_agent'):\n"
+        "        for n in list(vars(module)):\n            if not n.startswith('__'): setattr(module, n, None)",
+        ".*",
+    ),
+    "no modules": ("import sys\nsys.modules.clear()\nprint('ran')", "ran|.*"),
+    "a trace function that raises": (
+        "import sys\ndef t(*a): raise ValueError('traced')\nsys.settrace(t)\nlate = (lambda: 1)()",
+        "traced",
+    ),
+    "a profile function that loops": ("import sys\ndef t(*a):\n    while True: pass\nsys.setprofile(t)", TIME),
+    "an exit handler": ("import atexit, time\natexit.register(lambda: time.sleep(100))\nprint('ran')", "ran"),
+    "a directory that is gone": (
+        "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)\nprint('ran')",
+        "ran",
+    ),
+    "streams that are closed": ("import sys, os\nsys.stdout.close()\nos.close(1)\nos.close(2)", ".*"),
+    "a collector that is off": (
+        "import gc, threading\ngc.disable()\nthreading.Thread.start = None\nprint('ran')",
+        "ran",
+    ),
+    # What saving and loading call
+    "a reduce that loops": (
+        "class A:\n    def __reduce__(self):\n        while True: pass\na = A()",
+        "could not be saved",
+    ),
+    "a reduce that raises": (
+        "class A:\n    def __reduce__(self): raise ValueError('never')\na = A()\nlate = 1",
+        "never",
+    ),
+    "a reduce that prints": (
+        "class A:\n    def __reduce__(self):\n        print('saved'); return (int, ())\na = A()\nprint('ran')",
+        "ran",
+    ),
+    "a reduce that ends": ("import os\nclass A:\n    def __reduce__(self): os._exit(5)\na = A()", "exit code 5"),
+    "a reduce of nonsense": ("class A:\n    def __reduce__(self): return (7, 8, 9)\na = A()\nprint('ran')", "ran"),
+    "a load that ends": (
+        "import os\nclass A:\n    def __reduce__(self): return (os._exit, (6,))\na = A()\nprint('ran')",
+        "kills the process",
+    ),
+    "a load that loops": (
+        "class A:\n    def __getstate__(self): return 1\n    def __setstate__(self, state):\n"
+        "        while True: pass\na = A()",
+        "loading it again takes over|could not be saved",
+    ),
+    "an end after the cell": (
+        "import os, threading, time\n"
+        "threading.Thread(target=lambda: (time.sleep(0.02), os._exit(7)), daemon=True).start()\n"
+        "class A:\n    def __reduce__(self):\n        time.sleep(0.5); return (int, ())\na = A()",
+        "exit code 7",
+    ),
+    # Threads that stay
+    "a thread that prints for ever": (
+        "import threading\ndef f():\n    while True: print('x' * 1000)\n"
+        "threading.Thread(target=f, daemon=True).start()\nprint('ran')",
+        "ran",
+    ),
+    "a thread that asks too late": (
+        "import threading, time\ndef f():\n    time.sleep(0.3)\n    llm('late')\n"
+        "threading.Thread(target=f, daemon=True).start()\nprint('ran')",
+        "ran",
+    ),
+    # Size
+    "output without end": ("while True: print('0123456789' * 1000)", TIME),
+    "output below the streams without end": (
+        "import os\nwhile True: os.write(1, b'x' * (1 << 20))",
+        "stopped after|disk|No space|killed|File too large",
+    ),
+    "a child that prints without end": (
+        "import subprocess\nsubprocess.run(['yes'])",
+        "stopped after|returncode=-25|disk|killed|ran longer",
+    ),
+    "memory without end": ("hold = []\nwhile True: hold.append(bytearray(10 << 20))", "MemoryError|memory"),
+    "one large array": ("late = np.ones(10**12)", "MemoryError|Unable to allocate"),
+    "memory in children": (
+        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        hold = bytearray(b'x') * (100 << 20)\n"
+        "        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)",
+        "memory|stopped after|MemoryError|ran longer",
+    ),
+    "processes without end": (
+        "import os\nwhile True: os.fork()",
+        "process|memory|stopped after|killed|BlockingIOError|ran longer",
+    ),
+    "threads without end": (
+        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
+        "can't start new thread|stopped after|memory|killed",
+    ),
+    "descriptors without end": ("hold = []\nwhile True: hold.append(open('/dev/null'))", "Too many open files"),
+    "a scratch that is filled": (
+        "n = 0\nwhile True:\n    n += 1\n    with open(f'file{n}', 'wb') as f: f.write(bytes(10 << 20))",
+        "disk|No space|stopped after|File too large|quota",
+    ),
+    "files without end": (
+        "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'w').close()",
+        "stopped after|disk|No space|files",
+    ),
+    "one large file": (
+        "f = open('large', 'wb')\nf.truncate(10**13)\nf.seek(10**12)\nf.write(b'x')",
+        "File too large|disk|.*",
+    ),
+}
+# Those that take their time, save some of each kind.
+TIMED = {name for name, (_, pattern) in FAULTS.items() if "stopped after" in pattern or "did not stop" in pattern}
+SLOW = TIMED - {"an endless call of C", "a loop that catches all", "a worker that stops itself", "a repr that loops"}
+SLOW |= {"a load that loops", "a reduce that loops", "a frame without end", "half a frame"}
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "SECOND_INTERRUPT", 0.3)
+    monkeypatch.setattr(process, "KILL", 0.5)
+    monkeypatch.setattr(process, "CARE_SECONDS", 3.0)
+
+
+def fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def run(code: str, limits: Limits) -> Any:
+    """Three turns: variables are made, the fault, and what is left. Returns the second turn and the answer."""
+    root = ScriptedModel(replies=[fenced(BEFORE), fenced(code), fenced(AFTER)])
+    agent = create_rlm_agent(root, sub_model=ScriptedModel(replies=lambda _: "late"), limits=limits)
+    result = agent.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "fault"}})
+    turns = open_run("fault").turns
+    assert len(turns) == 3
+    return turns[1], result["rlm"]["content"]
+
+
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else []) for f in FAULTS])
+def test_the_run_goes_on(fault: str) -> None:
+    code, pattern = FAULTS[fault]
+    by_time = "stopped after" in pattern or "did not stop" in pattern or "ran longer" in pattern
+    limits = Limits(cell_seconds=0.5 if by_time else 10, memory_mb=256, disk_mb=64)
+    turn, content = run(code, limits)
+    read = f"{turn.output}\n{turn.error or ''}\n{turn.lost}"
+    assert re.search(pattern, read, re.DOTALL), read[-2000:]
+    assert len(read) < 10_000_000
+    kept, total, _late = content
+    assert (kept, total) == (["앞", 1], 10)
+
+
+BRIEF = """
+import os; os._exit(3)
+import os; os.kill(os.getpid(), 9)
+import ctypes; ctypes.string_at(0)
+1/0
+def f(): f()\nf()
+print('x' * 6_000_000)
+hold = [open('/dev/null') for _ in range(2000)]
+import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'\\xff' * 1000)\n    except OSError: pass\nwhile 1: pass
+open('file', 'wb').write(bytes(5 << 20))
+import os\nif os.fork() == 0:\n    import time; time.sleep(60)
+"""
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def held(scratches: Path) -> dict[str, int]:
+    """What a host holds beside memory: descriptors, threads, and files of sessions."""
+    gc.collect()
+    fds, files = len(os.listdir("/proc/self/fd")), sum(1 for _ in scratches.rglob("*"))
+    return {"descriptors": fds, "threads": threading.active_count(), "scratch files": files}
+
+
+@pytest.mark.slow
+async def test_five_hundred_faulty_cells_leave_nothing(
+    make_repl: Callable[..., Awaitable[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = [line.replace("\\n", "\n") for line in BRIEF.strip().splitlines()]
+    scratches = Path(tempfile.gettempdir())
+
+    async def cells(count: int) -> None:
+        repl = None
+        for number in range(count):
+            if repl is None or not repl.alive:
+                repl = await make_repl(limits=Limits(cell_seconds=20, memory_mb=512, disk_mb=64))
+            await repl.execute(codes[number % len(codes)])
+            if repl.alive and number % len(codes) == len(codes) - 1:
+                await repl.close()
+        if repl is not None:
+            await repl.close()
+
+    await cells(100)
+    before, memory = held(scratches), resident_mb()
+    await cells(500)
+    after, grown = held(scratches), resident_mb() - memory
+    with capsys.disabled():
+        print(f"\n500 faulty cells: {before} -> {after}; memory {memory:.0f} MB, grown by {grown:.1f} MB")
+    assert after["descriptors"] <= before["descriptors"]
+    assert after["threads"] <= before["threads"] + 1
+    assert after["scratch files"] <= before["scratch files"]
+    assert grown < 20

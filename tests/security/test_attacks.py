@@ -1,0 +1,61 @@
+"""Hostile cells: each is judged from outside of its host, which it must not have hurt, read, or reached anybody from.
+
+In the default run the attacks of a bare user share one range, as do some of root's. With --slow each has a range of
+its own, with the sandbox and without: what it would have done shows that it is real.
+"""
+
+from typing import Any
+
+import pytest
+from attack import Attack, catalogue
+from ranges import USERS, Ranges, layer
+
+ATTACKS = list(catalogue())
+Results = dict[tuple[str, str], str]
+
+
+def _cases(*, alone: bool) -> list[Any]:
+    """All attacks as both users; slow where they are alone, or root's and not quick."""
+    return [
+        pytest.param(
+            attack,
+            user,
+            id=f"{attack.name}-{user}",
+            marks=[pytest.mark.slow] if alone or attack.host_dies or (user == "root" and not attack.quick) else [],
+        )
+        for user in USERS
+        for attack in ATTACKS
+    ]
+
+
+def test_there_are_enough_attacks() -> None:
+    assert len(ATTACKS) >= 60
+    assert sum(not attack.not_real for attack in ATTACKS) >= 60
+    assert all(len(attack.not_real) > 30 for attack in ATTACKS if attack.not_real)
+
+
+def _judge(attack: Attack, user: str, verdict: dict[str, Any], results: Results) -> None:
+    if verdict["isolation"].startswith("none"):
+        pytest.skip(f"isolation: {verdict['isolation']}")
+    results[attack.name, user] = "breach" if verdict["breaches"] else layer(verdict)
+    assert verdict["breaches"] == [], verdict["told"]
+    assert "NameError" not in (verdict["told"].get("error") or ""), "the attack itself is broken"
+
+
+@pytest.mark.parametrize(("attack", "user"), _cases(alone=False))
+def test_a_cell_cannot(attack: Attack, user: str, ranges: Ranges, results: Results, slow: bool) -> None:
+    together = [one for one in ATTACKS if slow or user == "bare" or one.quick]
+    _judge(attack, user, ranges.batched(attack, together, user, "auto"), results)
+
+
+@pytest.mark.parametrize(("attack", "user"), _cases(alone=True))
+def test_a_cell_alone_cannot(attack: Attack, user: str, ranges: Ranges, results: Results) -> None:
+    _judge(attack, user, ranges.alone(attack, user, "auto"), results)
+
+
+@pytest.mark.parametrize(("attack", "user"), _cases(alone=True))
+def test_it_is_real(attack: Attack, user: str, ranges: Ranges) -> None:
+    if attack.not_real or (attack.succeeds_when_off == "root" and user == "bare"):
+        pytest.skip(attack.not_real or "only root can do it, even without a sandbox")
+    verdict = ranges.alone(attack, user, "off")
+    assert attack.breach in {kind for kind, _ in verdict["breaches"]}, verdict

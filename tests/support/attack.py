@@ -1,0 +1,85 @@
+"""Attack: one hostile cell, what it is after, and whether it is real.
+
+The body of each attack is a plain function in `attacks/*.py`; its source becomes the code of a cell, after the source
+of `attacks/prelude.py`, which holds what every attacker has: raw system calls and knowledge of the scene.
+"""
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["ATTACKS", "Attack", "Breach", "attack"]
+
+Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "power"]
+"""What the judge saw: a canary's content came out; files changed; modes, times, owners or attributes changed; a
+listener was reached; a process was ended or altered; a process outlived its session; the cell showed that it holds
+what only the kernel's interface tells (a namespace, a ring, a tracing descriptor)."""
+
+FAMILIES = ("files", "metadata", "kernel", "network", "processes", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One mechanism.
+
+    Attributes:
+        code: of the cell.
+        breach: what its success is.
+        succeeds_when_off: "" for every user, "root" for root only.
+        not_real: why it does not succeed even without a sandbox; "" where it does.
+        host_dies: the host is killed before the judge looks.
+        quick: part of the default run.
+    """
+
+    name: str
+    family: str
+    code: str
+    breach: Breach
+    succeeds_when_off: Literal["", "root"] = ""
+    not_real: str = ""
+    host_dies: bool = False
+    quick: bool = False
+
+
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(breach: Breach, **options: Any) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Registers a function as an attack; see `Attack` for the options."""
+
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        name, family = function.__name__, function.__module__.rpartition(".")[2]
+        assert name not in ATTACKS, name
+        code = f"{_imports(function)}\n{_body(function)}\n{name}()\n"
+        ATTACKS[name] = Attack(name, family, code, breach, **options)
+        return function
+
+    return register
+
+
+def _imports(function: Callable[[], None]) -> str:
+    """What its module imports from the standard library."""
+    module = inspect.getmodule(function)
+    assert module is not None
+    tree = ast.parse(inspect.getsource(module))
+    return "\n".join(ast.unparse(node) for node in tree.body if isinstance(node, ast.Import))
+
+
+def _body(function: Callable[[], None]) -> str:
+    """The source without its decorators."""
+    source = textwrap.dedent(inspect.getsource(function))
+    (node,) = ast.parse(source).body
+    segment = ast.get_source_segment(source, node)
+    assert segment is not None
+    return segment
+
+
+def catalogue() -> Iterator[Attack]:
+    """All attacks, by family."""
+    for family in FAMILIES:
+        importlib.import_module(f"attacks.{family}")
+    return iter(ATTACKS.values())

@@ -1,0 +1,78 @@
+"""The host of an attack: a process with an environment to steal from, a home, a sibling session and the attacked one.
+
+Speaks lines of JSON with the judge: says where things are, gets the cell, says what came of it, checks its sibling.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlm_agent.repl.kernel import Bindings, CellDone, CellPaused, ContextSource
+from rlm_agent.repl.process import ProcessKernel, ProcessSession
+from rlm_agent.settings import Limits
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+async def _hear() -> dict[str, Any]:
+    line = await asyncio.to_thread(sys.stdin.readline)
+    heard: dict[str, Any] = json.loads(line) if line else {"op": "end"}
+    return heard
+
+
+async def _session(kernel: ProcessKernel, **bindings: Any) -> ProcessSession:
+    session = await kernel.session()
+    assert isinstance(session, ProcessSession)
+    await session.start(Bindings(task="", **bindings), None)
+    return session
+
+
+async def _shown(session: ProcessSession, code: str) -> str:
+    done = await session.execute(code)
+    assert isinstance(done, CellDone), done
+    return (done.error or done.output).strip()
+
+
+async def _run(session: ProcessSession, code: str) -> dict[str, Any]:
+    event = await session.execute(code)
+    while isinstance(event, CellPaused):
+        replies = {r.id: {"ok": False, "error": f"no host function is named {r.name!r}"} for r in event.requests}
+        event = await session.answer(replies)
+    return {"output": event.output, "error": event.error, "kind": event.error_kind, "answer": repr(event.answer)}
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def main(mode: str, secret: str, context: str) -> None:
+    kernel = ProcessKernel(Limits(cell_seconds=20, sandbox=mode))  # type: ignore[arg-type]
+    sibling = await _session(kernel)
+    where = await _shown(
+        sibling,
+        f"kept = bytearray(b'{secret}' * 1000)\nimport os, ctypes\nopen('note', 'w').write('{secret}')\n"
+        "at = ctypes.addressof(ctypes.c_char.from_buffer(kept))\nprint(os.getcwd(), at)",
+    )
+    scratch, _, at = where.rpartition(" ")
+    pids = {"host": os.getpid(), "zygote": _parent(sibling.pid), "sibling": sibling.pid}
+    _say({**pids, "sibling_scratch": scratch, "sibling_at": int(at), "isolation": kernel.isolation})
+    session = sibling
+    while (message := await _hear())["op"] != "end":
+        if message["op"] == "attack":
+            session = await _session(kernel, context=ContextSource("text", Path(context)), functions=["given"])
+            _say(await _run(session, message["code"]))
+        elif message["op"] == "close":
+            await session.close()
+            _say({})
+        else:
+            _say({"sibling": await _shown(sibling, f"kept == bytearray(b'{secret}' * 1000), open('note').read()")})
+    await sibling.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""Attacks by sockets: reaching any listener, or being one."""
+
+import array
+import asyncio
+import ctypes
+import os
+import socket
+import struct
+import subprocess
+import sys
+
+from attack import attack
+from attacks.prelude import Ring, compat_syscall, inet, low_memory, power, scene
+
+
+@attack("contact", quick=True)
+def tcp() -> None:
+    socket.create_connection(("127.0.0.1", scene.tcp), 2).sendall(b"out")
+
+
+@attack("contact")
+def tcp_by_asyncio() -> None:
+    async def call() -> None:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", scene.tcp)
+        writer.write(b"out")
+        await writer.drain()
+
+    asyncio.run(call())
+
+
+@attack("contact")
+def tcp_in_the_first_packet() -> None:
+    with socket.socket() as sock:
+        sock.sendto(b"out", 0x20000000, ("127.0.0.1", scene.tcp))
+
+
+@attack("contact")
+def tcp_of_many_paths() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as sock:
+        sock.connect(("127.0.0.1", scene.tcp))
+        sock.sendall(b"out")
+
+
+@attack("contact", quick=True)
+def udp() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"out", ("127.0.0.1", scene.udp))
+
+
+@attack("contact", quick=True)
+def unix_path() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(scene.unix_path)
+        sock.sendall(b"out")
+
+
+@attack("contact")
+def unix_path_datagram() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"out", scene.unix_datagram_path)
+
+
+@attack("contact", quick=True)
+def unix_abstract() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(scene.unix_abstract)
+        sock.sendall(b"out")
+
+
+@attack("contact")
+def unix_abstract_datagram() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"out", scene.unix_datagram_abstract)
+
+
+@attack("contact", quick=True)
+def a_pair_that_sends_elsewhere() -> None:
+    # A pair needs no `socket()`, and a datagram names its own receiver.
+    one, _other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.sendto(b"out", scene.unix_datagram_path)
+
+
+@attack("contact")
+def a_pair_that_is_connected_elsewhere() -> None:
+    one, _other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.connect(scene.unix_datagram_path)
+    one.send(b"out")
+
+
+@attack("contact")
+def a_pair_that_sends_elsewhere_abstractly() -> None:
+    one, _other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.sendmsg([b"out"], [], 0, scene.unix_datagram_abstract)
+
+
+@attack("contact", not_real="the channel is a connected stream, which cannot be connected again in either mode")
+def the_channel_connected_elsewhere() -> None:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            channel = socket.socket(fileno=os.dup(int(name)))
+            channel.setblocking(False)
+            channel.connect(scene.unix_path)
+            channel.sendall(b"out")
+        except OSError as error:
+            print(error)
+
+
+@attack("power", succeeds_when_off="root")
+def raw_packets() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.sendto(b"\x08\x00\xf7\xff" + bytes(4), ("127.0.0.1", 0))
+        power("raw")
+
+
+@attack("power", succeeds_when_off="root")
+def frames_of_an_interface() -> None:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3) as sock:
+        sock.bind(("lo", 3))
+        power("packet")
+
+
+@attack("power")
+def netlink() -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        sock.send(struct.pack("IHHIIB", 17, 18, 0x301, 1, 0, 0))
+        power(repr(sock.recv(64)))
+
+
+@attack("power")
+def machine_sockets() -> None:
+    with socket.socket(socket.AF_VSOCK) as sock:
+        sock.settimeout(0.2)
+        try:
+            sock.connect((2, 1))
+        except OSError as error:
+            print(error)
+        power("vsock")
+
+
+@attack(
+    "power", not_real="whether a kernel has sockets for its cryptography is its own affair; many have them as a module"
+)
+def sockets_into_the_kernels_cryptography() -> None:
+    with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
+        sock.bind(("hash", "sha256"))
+        power("alg")
+
+
+@attack("contact")
+def a_name_is_looked_up() -> None:
+    socket.getaddrinfo("canary.example.org", 80)
+
+
+@attack("contact")
+def io_uring_connects() -> None:
+    ring = Ring()
+    fd = ring.do(45, socket.AF_INET, socket.SOCK_STREAM, 0, 0)
+    address = ctypes.create_string_buffer(inet(scene.tcp))
+    ring.do(16, fd, 16, ctypes.addressof(address), 0)
+    data = ctypes.create_string_buffer(b"out")
+    ring.do(26, fd, 0, ctypes.addressof(data), 3)
+
+
+@attack("contact")
+def the_32_bit_gate_connects() -> None:
+    address = low_memory(inet(scene.tcp))
+    fd = compat_syscall(359, socket.AF_INET, socket.SOCK_STREAM, 0)
+    compat_syscall(362, fd, address, 16)
+    os.write(fd, b"out")
+
+
+@attack("contact")
+def the_32_bit_gate_multiplexes() -> None:
+    fd = compat_syscall(102, 1, low_memory(struct.pack("III", socket.AF_INET, socket.SOCK_DGRAM, 0)))
+    data, address = low_memory(b"out"), low_memory(inet(scene.udp))
+    compat_syscall(102, 11, low_memory(struct.pack("IIIIII", fd, data, 3, 0, address, 16)))
+
+
+@attack("contact")
+def another_program_connects() -> None:
+    code = f"import socket; socket.create_connection(('127.0.0.1', {scene.tcp}), 2).sendall(b'out')"
+    print(subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True).stderr)
+
+
+@attack("contact")
+def a_descriptor_handed_to_another_session() -> None:
+    # Any socket of the other session would do; the host's own is the nearest.
+    pid = os.open(f"/proc/{scene.host}/fd", os.O_RDONLY)
+    print(os.listdir(pid))
+    with socket.socket() as sock:
+        sock.connect(("127.0.0.1", scene.tcp))
+        sock.sendall(repr(os.listdir(f"/proc/{scene.host}/fd")).encode())
+
+
+@attack("power")
+def a_listener_of_its_own() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        power(f"listens at {server.getsockname()}")
+
+
+@attack("power")
+def a_listener_on_a_path() -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("here")
+        server.listen()
+        power("listens on a path")
+
+
+@attack("read", not_real="the host takes no descriptor from a worker, sandboxed or not: it closes what comes")
+def descriptors_sent_to_the_host() -> None:
+    mine = os.open("/dev/null", os.O_RDONLY)
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            channel = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        rights = array.array("i", [mine] * 100)
+        channel.sendmsg([b"\0\0\0\1\xc0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
