@@ -76,7 +76,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     length = float(times[-1][0]) - float(times[0][0])
     return Undisturbed(
         outcome,
-        scene.asked(), length,
+        scene.asked(),
+        length,
         _mean(times, "batch.stored", "batch.answered"),
         _mean(times, *_SNAPSHOT),
     )
