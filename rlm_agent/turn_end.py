@@ -102,7 +102,7 @@ class TurnEnd:
         activity = self._activity
         stored = await activity.home.turns.add(replace(whole, id=turn_id(whole.plain())), activity.fence)
         if lost:
-            activity.emit("variables.lost", variables=list(lost))
+            activity.emit("variables.lost", number=record.number, variables=list(lost))
         return stored
 
     async def save(self) -> Kept:

@@ -10,6 +10,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--exhaustive", action="store_true", help="run what takes half an hour and more, too")
     parser.addoption("--kills", type=int, default=8, help="how often the crash suite kills its run of thirty turns")
 
 
@@ -17,6 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Suites that need more than the extra `test` are off unless what they need is there."""
     off = {
         "slow": "" if config.getoption("--slow") else "run with --slow",
+        "exhaustive": "" if config.getoption("--exhaustive") else "run with --exhaustive",
         "postgres": "" if "RLM_TEST_POSTGRES" in os.environ else "name a server in RLM_TEST_POSTGRES",
         "extras": "" if find_spec("deepagents") and find_spec("pandas") else "pip install deepagents pandas",
         "mcp": "" if find_spec("langchain_mcp_adapters") else "pip install 'langgraph-rlm[mcp]'",

@@ -65,7 +65,7 @@ class Repl:
         return await self._make(taken, **{"fresh_answer": False, **bindings})
 
 
-@pytest.fixture(params=KERNELS)
+@pytest.fixture(params=["process", pytest.param("bwrap", marks=pytest.mark.slow)])
 def kernel_class(request: pytest.FixtureRequest) -> Callable[[Limits], Kernel]:
     if request.param == "bwrap" and shutil.which("bwrap") is None:
         pytest.skip("bwrap: install the package bubblewrap")

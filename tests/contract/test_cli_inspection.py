@@ -407,6 +407,7 @@ def test_more_budget_for_an_answered_run_says_what_to_do(rlm: Rlm, done: Any) ->
     assert "ask on with rlm run TEXT --thread '스레드 1'" in again.err
 
 
+@pytest.mark.slow
 def test_a_living_run_of_another_process_has_raised_bounds_from_its_next_turn(
     rlm: Rlm, served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,7 @@ def test_the_next_question_keeps_the_tools_until_others_are_named(rlm: Rlm) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--tool", "nonesuch"), 2, "ready, 날씨"),
+        (("--tool", "nonesuch"), 2, "Installed: files, mcp, ready, web, 날씨"),
         (("--tool", "날씨"), 1, "place is missing: write place=NAME"),
         (("--tool", "ready:k=v"), 2, "takes no settings"),
         (("--tool", "날씨:서울"), 2, "NAME:key=value"),

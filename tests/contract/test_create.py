@@ -23,7 +23,7 @@ def model() -> ScriptedModel:
         ({"max_depth": 2}, "max_depth=2"),
         ({"max_depth": -1}, "max_depth=-1"),
         ({"code_via": "smoke"}, "code_via"),
-        ({"kernel": "bwrap"}, "kernel='bwrap'"),
+        ({"kernel": "docker"}, "kernel='docker'"),
         ({"tools": ["nonesuch"]}, "'nonesuch'"),
         ({"tools": [3]}, "tools"),
         ({"name": "a|b"}, "name"),

@@ -76,6 +76,7 @@ print(len(freed), sum(one.blobs for one in freed), sum(len(one.damaged) for one 
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_beside_processes_that_write(tmp_path: Path) -> None:
     path, rounds = tmp_path / "home", 24
     sweeper = subprocess.Popen(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypedDict
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
-from rlm_agent import Home, create_rlm_agent
+from rlm_agent import Home, Limits, create_rlm_agent
 from rlm_agent.testing import ScriptedModel
 
 CALLS = 40
@@ -63,14 +63,16 @@ def sub(messages: list[Any]) -> str:
 
 
 def build(home: Home, log: Path, place: str) -> Any:
-    """The agent alone, or as a node of a parent that has the saver."""
+    """The agent alone, or as a node of a parent that has the saver; "few": alone, four slow calls at a time."""
+    few = place == "few"
     agent = create_rlm_agent(
         ScriptedModel(replies=root, log=log, model_name="root"),
-        sub_model=ScriptedModel(replies=sub, delay=0.05, log=log, model_name="sub"),
+        sub_model=ScriptedModel(replies=sub, delay=0.3 if few else 0.05, log=log, model_name="sub"),
         home=home,
-        checkpointer=home.checkpointer if place == "alone" else None,
+        checkpointer=home.checkpointer if place != "node" else None,
+        limits=Limits(concurrency=4) if few else None,
     )
-    if place == "alone":
+    if place != "node":
         return agent
     parent = StateGraph(Host)
     parent.add_node("research", agent)

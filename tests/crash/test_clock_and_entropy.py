@@ -79,6 +79,7 @@ def test_killed_at_many_instants(seed: int, tmp_path: Path) -> None:
     check(tmp_path, [(place, draw.random() * 0.02) for place in places])
 
 
+@pytest.mark.slow
 def test_two_runs_differ(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

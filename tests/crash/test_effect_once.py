@@ -37,6 +37,7 @@ def test_killed_there(point: str, calls: dict[str, int], known: tuple[bool, bool
     assert out["error"] is None, "the sub-agent read it, and answered"
 
 
+@pytest.mark.slow
 def test_what_is_said_of_it_is_recorded_too(tmp_path: Path) -> None:
     """Killed again after that, the run says the same, and still does not act."""
     scene = Scene(tmp_path / "run", RUN)

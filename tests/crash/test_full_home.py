@@ -23,6 +23,7 @@ CONTENT = [f"item {i}!" for i in range(CALLS)]
 PAID = r"A reply of sub .* could not be recorded: it is lost, and is asked for again"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN)
     process = subprocess.Popen(
@@ -46,6 +47,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert asked(scene.logs)["sub"] - begun["sub"] == CALLS - known["sub"], "nothing recorded is asked again"
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than SQLite waits for it; here a second in place of thirty."""
     monkeypatch.setattr(database, "_BUSY_SECONDS", 1.0)

@@ -103,7 +103,7 @@ def test_interrupted_by_ctrl_c_in_the_batch(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_lets_calls_on_their_way_be_answered(tmp_path: Path) -> None:
-    home, log, how = tmp_path / "crash-home", tmp_path / "calls.jsonl", ("async", "alone")
+    home, log, how = tmp_path / "crash-home", tmp_path / "calls.jsonl", ("async", "few")
     kill_in_batch(home, log, how, after=1, extra=0.0, number=signal.SIGINT)
     begun = sum(call.model == "sub" for call in read_calls(log, "start"))
     assert 1 < begun < 40, "the batch was not over, and no more of it was begun"

@@ -63,6 +63,7 @@ def test_at_the_same_instant_without_a_wait(number: int, tmp_path: Path) -> None
     each_asked_once(scene, number)
 
 
+@pytest.mark.slow
 def test_at_the_same_instant_with_a_wait(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN)
     pairs, _ = outcomes(scene, 2, float("inf"))
@@ -70,6 +71,7 @@ def test_at_the_same_instant_with_a_wait(tmp_path: Path) -> None:
     each_asked_once(scene, 2)
 
 
+@pytest.mark.slow
 def test_an_owner_that_was_stopped_beyond_its_lease_comes_back(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN, ("slow",))
     first = scene.start()
@@ -101,6 +103,7 @@ def rlm_resume(home: Path, option: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
+@pytest.mark.slow
 async def test_the_command_line_waits_as_it_is_told(tmp_path: Path) -> None:
     """`rlm resume --no-wait` says at once who works on the thread; `--wait` goes on when that is over."""
     await asyncio.to_thread(unfinished, tmp_path / "home", 1)

@@ -17,12 +17,6 @@ def ranges() -> Iterator[Ranges]:
 
 
 @pytest.fixture(scope="session")
-def slow(request: pytest.FixtureRequest) -> bool:
-    """Whether the slow tests run, too."""
-    return bool(request.config.getoption("--slow"))
-
-
-@pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> dict[tuple[str, str], str]:
     """(attack, user) -> "breach", or the layer that refused."""
     return request.config.stash.setdefault(RESULTS, {})

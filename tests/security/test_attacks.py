@@ -1,7 +1,7 @@
 """Hostile cells: each is judged from outside of its host, which it must not have hurt, read, or reached anybody from.
 
-In the default run the attacks of a bare user share one range, as do some of root's. With --slow each has a range of
-its own, with the sandbox and without: what it would have done shows that it is real.
+In the default run the attacks of a bare user share one range. With --slow root's do, too, and one in SAMPLE has a range
+of its own, with the sandbox and without: what it would have done shows that it is real. With --exhaustive all have.
 """
 
 from typing import Any
@@ -11,21 +11,23 @@ from attack import Attack, catalogue
 from ranges import USERS, Ranges, layer
 
 ATTACKS = list(catalogue())
+SAMPLE = 16
 Results = dict[tuple[str, str], str]
 
 
 def _cases(*, alone: bool) -> list[Any]:
-    """All attacks as both users; slow where they are alone, or root's and not quick."""
+    """All attacks as both users."""
+    cases = [(attack, user) for user in USERS for attack in ATTACKS]
     return [
-        pytest.param(
-            attack,
-            user,
-            id=f"{attack.name}-{user}",
-            marks=[pytest.mark.slow] if alone or attack.host_dies or (user == "root" and not attack.quick) else [],
-        )
-        for user in USERS
-        for attack in ATTACKS
+        pytest.param(attack, user, id=f"{attack.name}-{user}", marks=_marks(attack, user, number, alone))
+        for number, (attack, user) in enumerate(cases)
     ]
+
+
+def _marks(attack: Attack, user: str, number: int, alone: bool) -> list[Any]:
+    if alone:
+        return [pytest.mark.exhaustive if number % SAMPLE else pytest.mark.slow]
+    return [pytest.mark.slow] if attack.host_dies or user == "root" else []
 
 
 def test_there_are_enough_attacks() -> None:
@@ -43,9 +45,8 @@ def _judge(attack: Attack, user: str, verdict: dict[str, Any], results: Results)
 
 
 @pytest.mark.parametrize(("attack", "user"), _cases(alone=False))
-def test_a_cell_cannot(attack: Attack, user: str, ranges: Ranges, results: Results, slow: bool) -> None:
-    together = [one for one in ATTACKS if slow or user == "bare" or one.quick]
-    _judge(attack, user, ranges.batched(attack, together, user, "auto"), results)
+def test_a_cell_cannot(attack: Attack, user: str, ranges: Ranges, results: Results) -> None:
+    _judge(attack, user, ranges.batched(attack, ATTACKS, user, "auto"), results)
 
 
 @pytest.mark.parametrize(("attack", "user"), _cases(alone=True))

@@ -32,7 +32,6 @@ class Attack:
         succeeds_when_off: "" for every user, "root" for root only.
         not_real: why it does not succeed even without a sandbox; "" where it does.
         host_dies: the host is killed before the judge looks.
-        quick: part of the default run.
     """
 
     name: str
@@ -42,7 +41,6 @@ class Attack:
     succeeds_when_off: Literal["", "root"] = ""
     not_real: str = ""
     host_dies: bool = False
-    quick: bool = False
 
 
 ATTACKS: dict[str, Attack] = {}

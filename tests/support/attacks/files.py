@@ -13,7 +13,7 @@ from attacks.prelude import LIBC, Ring, compat_syscall, libc, low_memory, power,
 # Reading
 
 
-@attack("read", quick=True)
+@attack("read")
 def open_by_path() -> None:
     print(open(scene.outside + "/secret").read())
 
@@ -73,7 +73,7 @@ def open_by_the_32_bit_gate() -> None:
     print(os.read(compat_syscall(5, path, 0, 0), 100))
 
 
-@attack("read", quick=True)
+@attack("read")
 def io_uring_open() -> None:
     path = ctypes.create_string_buffer(os.fsencode(scene.outside + "/secret"))
     print(os.read(Ring().do(18, -100, 0, ctypes.addressof(path), 0), 100))
@@ -122,7 +122,7 @@ def copy_file_range_into_the_scratch() -> None:
     print(open("mine").read())
 
 
-@attack("read", quick=True)
+@attack("read")
 def symlink_in_the_scratch() -> None:
     os.symlink(scene.outside + "/secret", "link")
     print(open("link").read())
@@ -216,7 +216,7 @@ def a_blob_of_the_home() -> None:
     print(open(scene.rlm + "/blobs/leaf").read())
 
 
-@attack("read", quick=True)
+@attack("read")
 def read_an_extended_attribute() -> None:
     print(os.getxattr(scene.outside + "/secret", "user.note"))
 
@@ -284,7 +284,7 @@ def inherited_descriptors_of_the_host() -> None:
 # Writing
 
 
-@attack("written", quick=True)
+@attack("written")
 def write_by_path() -> None:
     open(scene.outside + "/target", "w").write("changed")
 
@@ -299,7 +299,7 @@ def create_a_file() -> None:
     open(scene.outside + "/new", "w").close()
 
 
-@attack("written", quick=True)
+@attack("written")
 def truncate_by_path() -> None:
     os.truncate(scene.outside + "/target", 0)
 

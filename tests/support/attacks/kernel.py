@@ -37,7 +37,7 @@ def a_file_system_of_its_own() -> None:
     power(f"a mount {syscall('fsmount', context, 0, 0)}")
 
 
-@attack("written", succeeds_when_off="root", quick=True)
+@attack("written", succeeds_when_off="root")
 def mount_over_the_outside() -> None:
     libc("mount", "none", scene.outside, "tmpfs", 0, None)
 
@@ -73,7 +73,7 @@ def pivot_the_root() -> None:
     libc("umount2", path, 2)
 
 
-@attack("power", quick=True)
+@attack("power")
 def a_user_namespace() -> None:
     child = os.fork()
     if child == 0:
@@ -165,7 +165,7 @@ def page_faults_in_user_space() -> None:
     power(f"userfaultfd {syscall('userfaultfd', 0o4000 | 1)}")
 
 
-@attack("power", quick=True)
+@attack("power")
 def io_uring() -> None:
     power(f"ring {syscall('io_uring_setup', 1, ctypes.create_string_buffer(120))}")
 

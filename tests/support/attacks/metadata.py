@@ -9,7 +9,7 @@ from attack import attack
 from attacks.prelude import libc, scene, syscall
 
 
-@attack("metadata", quick=True)
+@attack("metadata")
 def chmod_by_path() -> None:
     os.chmod(scene.outside + "/target", 0o4777)
 
@@ -50,7 +50,7 @@ def chown_of_a_path_descriptor() -> None:
     libc("fchownat", os.open(scene.outside + "/target", os.O_PATH), "", 12345, 12345, 0x1000)
 
 
-@attack("metadata", quick=True)
+@attack("metadata")
 def times_by_path() -> None:
     os.utime(scene.outside + "/target", (1, 1))
 
@@ -71,7 +71,7 @@ def old_calls_for_times() -> None:
     libc("utimes", scene.outside + "/target", struct.pack("4q", 1, 0, 1, 0))
 
 
-@attack("metadata", quick=True)
+@attack("metadata")
 def set_an_extended_attribute() -> None:
     os.setxattr(scene.outside + "/target", "user.note", b"changed")
 

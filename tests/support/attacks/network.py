@@ -13,7 +13,7 @@ from attack import attack
 from attacks.prelude import Ring, compat_syscall, inet, low_memory, power, scene
 
 
-@attack("contact", quick=True)
+@attack("contact")
 def tcp() -> None:
     socket.create_connection(("127.0.0.1", scene.tcp), 2).sendall(b"out")
 
@@ -41,13 +41,13 @@ def tcp_of_many_paths() -> None:
         sock.sendall(b"out")
 
 
-@attack("contact", quick=True)
+@attack("contact")
 def udp() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.sendto(b"out", ("127.0.0.1", scene.udp))
 
 
-@attack("contact", quick=True)
+@attack("contact")
 def unix_path() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(scene.unix_path)
@@ -60,7 +60,7 @@ def unix_path_datagram() -> None:
         sock.sendto(b"out", scene.unix_datagram_path)
 
 
-@attack("contact", quick=True)
+@attack("contact")
 def unix_abstract() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(scene.unix_abstract)
@@ -73,7 +73,7 @@ def unix_abstract_datagram() -> None:
         sock.sendto(b"out", scene.unix_datagram_abstract)
 
 
-@attack("contact", quick=True)
+@attack("contact")
 def a_pair_that_sends_elsewhere() -> None:
     # A pair needs no `socket()`, and a datagram names its own receiver.
     one, _other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -13,7 +13,7 @@ from attacks.prelude import LIBC, libc, power, regions, scene, syscall
 # Signals
 
 
-@attack("harm", quick=True)
+@attack("harm")
 def kill_a_bystander() -> None:
     os.kill(scene.bystander, signal.SIGKILL)
 
@@ -34,7 +34,7 @@ def kill_another_session() -> None:
     os.kill(scene.sibling, signal.SIGKILL)
 
 
-@attack("harm", quick=True)
+@attack("harm")
 def kill_everybody() -> None:
     os.kill(-1, signal.SIGKILL)
 
@@ -120,7 +120,7 @@ def write_another_sessions_memory() -> None:
     syscall("process_vm_writev", scene.sibling, local, 1, struct.pack("QQ", scene.sibling_at, 7), 1, 0)
 
 
-@attack("read", quick=True)
+@attack("read")
 def read_another_sessions_memory_by_proc() -> None:
     with open(f"/proc/{scene.sibling}/mem", "rb", buffering=0) as memory:
         memory.seek(scene.sibling_at)
@@ -179,7 +179,7 @@ def limits_of_another() -> None:
     resource.prlimit(scene.bystander, resource.RLIMIT_NOFILE, (7, 7))
 
 
-@attack("harm", quick=True)
+@attack("harm")
 def processors_of_another() -> None:
     os.sched_setaffinity(scene.bystander, {0})
 
@@ -231,7 +231,7 @@ def move_pages_of_another() -> None:
 # Processes that stay
 
 
-@attack("left", quick=True)
+@attack("left")
 def a_daemon() -> None:
     if os.fork() == 0:
         os.setsid()

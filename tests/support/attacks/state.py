@@ -9,7 +9,7 @@ from attack import attack
 from attacks.prelude import libc, power, regions, scene, syscall
 
 
-@attack("read", quick=True)
+@attack("read")
 def the_hosts_environment() -> None:
     print(open(f"/proc/{scene.host}/environ").read())
 
@@ -60,7 +60,7 @@ def command_lines() -> None:
             print(error)
 
 
-@attack("read", quick=True)
+@attack("read")
 def another_sessions_scratch() -> None:
     print(open(scene.sibling_scratch + "/note").read())
 
