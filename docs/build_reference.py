@@ -31,6 +31,7 @@ graph is in [embedding.md](embedding.md); what the models are told is in [prompt
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Making an agent": ("rlm_agent:create_rlm_agent", "rlm_agent.compiled:RLMGraph"),
     "Bounds": ("rlm_agent:Budget", "rlm_agent:Limits"),
+    "Approvals": ("rlm_agent:over", "rlm_agent:BatchView"),
     "Large inputs and the home": ("rlm_agent:Corpus", "rlm_agent:Home"),
     "Looking at runs": (
         "rlm_agent:open_run",
@@ -81,7 +82,7 @@ WHEN = {
     "batch.finished": "all replies are in the cell's hands",
     "variables.lost": "the turn is recorded without these variables: a list of name, type and reason",
     "answer.updated": "the turn is recorded: the answer so far, cut to 500 characters",
-    "waiting": "a human is waited for",
+    "waiting": "a person is asked: what it is about, the interrupt's id, its value",
     "budget.low": "little of a bound is left",
     "run.finished": "the question's result is recorded, or given back again",
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_agent.agent import create_rlm_agent
+    from rlm_agent.approvals import BatchView, over
     from rlm_agent.corpus import Corpus
     from rlm_agent.errors import (
         BudgetExceeded,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "create_rlm_agent": "rlm_agent.agent",
+    "BatchView": "rlm_agent.approvals",
+    "over": "rlm_agent.approvals",
     "Corpus": "rlm_agent.corpus",
     "Budget": "rlm_agent.settings",
     "Limits": "rlm_agent.settings",
@@ -52,6 +55,7 @@ _ERRORS = (
 )
 
 __all__ = [
+    "BatchView",
     "Budget",
     "BudgetExceeded",
     "ConfigError",
@@ -70,6 +74,7 @@ __all__ = [
     "ToolError",
     "create_rlm_agent",
     "open_run",
+    "over",
     "runs",
 ]
 

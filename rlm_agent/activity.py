@@ -59,6 +59,7 @@ class Activity:
         notes: all notes of the run.
         extensions: bounds of the question raised since it was asked.
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
+        humans: keys of the answers that a sub-call waits for from a person, by the key of the sub-call.
         tool_agents: compiled sub-agents, by model and tools.
         addresses: what tools of this run may open, once one was asked; a child's are its parent's.
         turn: the turn that is being run, its cell perhaps waiting; None between turns.
@@ -76,6 +77,7 @@ class Activity:
         self.notes: list[Note] = []
         self.extensions: list[Extension] = []
         self.results: dict[str, dict[str, Any]] = {}
+        self.humans: dict[str, tuple[str, ...]] = {}
         self.turn: TurnRun | None = None
         self.pending: PendingTurn | None = None
         self.tool_agents: dict[Any, Any] = {}
@@ -83,6 +85,7 @@ class Activity:
         self.account = Account(spec.budget)
         self.resume = False
         self.loaded_head: str | None = None
+        self._attaching = asyncio.Lock()
         self._working: set[asyncio.Task[Any]] = set()
         self._lease: Lease | None = None
         self._run: RunRecord | None = None
@@ -154,8 +157,11 @@ class Activity:
 
     async def attach_state(self, state: Mapping[str, Any]) -> None:
         """Takes up the question that the state names, where `prepare` did not run in this entry."""
-        if self._run is not None:
-            return
+        async with self._attaching:  # several tasks of one step may be the first
+            if self._run is None:
+                await self._attach_state(state)
+
+    async def _attach_state(self, state: Mapping[str, Any]) -> None:
         reference = state["rlm_run"]
         if reference["home"] != self.home.id:
             raise ConfigError(

@@ -1,24 +1,30 @@
-"""What a caller gave, checked before anything is written: secrets in the config, the shape of the context."""
+"""What a caller gave, checked before anything is written: secrets in the config, the context, a person's answers."""
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import convert_to_messages
 from langchain_core.runnables import RunnableConfig
+from langgraph.types import Interrupt
 
 from rlm_agent import keys
 from rlm_agent.entry import Entry
 from rlm_agent.errors import ConfigError
+from rlm_agent.human import read_decision
 from rlm_agent.messages import last_human
 from rlm_agent.spec import AgentSpec
 
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
+    from rlm_agent.store.records import QuestionRecord
 
-__all__ = ["check_secrets", "read_input"]
+__all__ = ["check_answer_shape", "check_secrets", "is_repeated", "read_input"]
 
 _SECRET_ENDINGS = ("api_key", "secret", "password", "access_token")
+_INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 _OWN_PREFIXES = ("langgraph_", "__", "x-")
 
 
@@ -77,15 +83,51 @@ async def _drop_repeated(spec: AgentSpec, home: "Home", entry: Entry, read: dict
     """An unfinished question asked again in the same words resumes: its message takes the recorded id."""
     messages = convert_to_messages(read.get("messages") or [])
     at = last_human(messages)
-    if at is None:
+    if at is None or messages[at].id is not None:
         return
-    await home.read(home.open)
-    found = await home.read(home.runs.newest, entry.thread, "", spec.name)
-    if found is None or found[1].status != "open" or messages[at].id is not None:
-        return
-    question = found[1]
-    context = read.get(spec.input_key) if spec.input_key is not None else None
-    digest = question.context_digest if context is None else str(context["digest"])
-    if keys.question_digest(messages[at].content, digest) == question.digest:
+    question = await _open_question(spec, home, entry)
+    if question is not None and _is_equal(spec, read, messages[at], question):
         messages[at] = messages[at].model_copy(update={"id": question.message["id"]})
         read["messages"] = messages
+
+
+async def is_repeated(spec: AgentSpec, home: "Home", entry: Entry, read: Mapping[str, Any]) -> bool:
+    """Whether an input that was read is the thread's unfinished question again."""
+    messages = convert_to_messages(read.get("messages") or [])
+    at, question = last_human(messages), await _open_question(spec, home, entry)
+    return at is not None and question is not None and _is_equal(spec, read, messages[at], question)
+
+
+async def _open_question(spec: AgentSpec, home: "Home", entry: Entry) -> "QuestionRecord | None":
+    await home.read(home.open)
+    found = await home.read(home.runs.newest, entry.thread, "", spec.name)
+    return found[1] if found is not None and found[1].status == "open" else None
+
+
+def _is_equal(spec: AgentSpec, read: Mapping[str, Any], message: BaseMessage, question: "QuestionRecord") -> bool:
+    context = read.get(spec.input_key) if spec.input_key is not None else None
+    digest = question.context_digest if context is None else str(context["digest"])
+    return keys.question_digest(message.content, digest) == question.digest
+
+
+def check_answer_shape(resume: Any, waiting: Sequence[Interrupt]) -> None:
+    """Checks what a person answered before any of it is written.
+
+    Args:
+        resume: of a `Command`: the answer to the one that waits, or interrupt id -> answer.
+        waiting: the interrupts of the thread that have no answer.
+
+    Raises:
+        ConfigError: an answer fits none that waits, or is no decision that it allows.
+    """
+    known = {each.id: each.value for each in waiting}
+    if isinstance(resume, Mapping) and resume and all(_INTERRUPT_ID.fullmatch(str(id_)) for id_ in resume):
+        if unknown := [id_ for id_ in resume if id_ not in known]:
+            raise ConfigError(
+                f"No question {unknown[0]!r} waits on this thread; there is {', '.join(map(repr, known)) or 'none'}. "
+                "Nothing was changed."
+            )
+        for id_, answer in resume.items():
+            read_decision(answer, known[id_])
+    elif len(waiting) == 1:
+        read_decision(resume, waiting[0].value)

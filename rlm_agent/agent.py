@@ -1,6 +1,6 @@
 """The agent: `create_rlm_agent` and the state machine it builds.
 
-    prepare -> generate_code -> execute_repl -> (sub_agent x N -> execute_repl)* -> check_answer
+    prepare -> generate_code -> execute_repl -> ((sub_agent x N | approve x M) -> execute_repl)* -> check_answer
     check_answer -> generate_code | finish
 
 Nodes are in `nodes/`, one file each; what is alive while they run is in `activity.py`; what was paid is in the home.
@@ -19,6 +19,7 @@ from langgraph.types import Send
 from rlm_agent.activity import Activities, Activity
 from rlm_agent.bridge import both_forms
 from rlm_agent.compiled import RLMGraph
+from rlm_agent.nodes.approve import approve
 from rlm_agent.nodes.check_answer import check_answer
 from rlm_agent.nodes.execute_repl import execute_repl
 from rlm_agent.nodes.finish import finish
@@ -41,6 +42,7 @@ _NODES = {
     "generate_code": generate_code,
     "execute_repl": execute_repl,
     "sub_agent": sub_agent,
+    "approve": approve,
     "check_answer": check_answer,
     "finish": finish,
 }
@@ -98,7 +100,9 @@ def create_rlm_agent(
         home: where turns, blobs, ledger and leases live: a `Home`, a path, or None for `$RLM_HOME` or the platform's
             user data directory. Opened on first use.
         max_depth: 0: no sub-calls; 1: sub-agents. Deeper recursion is not in this version.
-        interrupt_on: not in this version.
+        interrupt_on: what needs a person's word first (docs/approvals.md): a tool's name, "llm_batch" or "ask_human" ->
+            True, or LangChain's `InterruptOnConfig`; `when` of "llm_batch" is `over(calls=100, usd=5)` or a function of
+            a `BatchView`. Needs a checkpointer.
         input_key: the state key that brings the large input; None: no input.
         code_via: "tool" binds the root to one tool, python(code); "auto" and "fences" ask for fenced blocks. Whatever
             was asked for, fenced blocks and calls of that tool are both read.
@@ -157,9 +161,10 @@ def _state_machine(spec: AgentSpec, activities: Activities, response_format: Any
     builder.add_edge(START, "prepare")
     for name in ("prepare", "generate_code", "check_answer"):
         builder.add_conditional_edges(name, _route, ["generate_code", "execute_repl", "check_answer", "finish"])
-    after_cell = ["sub_agent", "execute_repl", "generate_code", "check_answer", "finish"]
+    after_cell = ["sub_agent", "approve", "execute_repl", "generate_code", "check_answer", "finish"]
     builder.add_conditional_edges("execute_repl", _route_cell, after_cell)
     builder.add_edge("sub_agent", "execute_repl")
+    builder.add_edge("approve", "execute_repl")
     builder.add_edge("finish", END)
     return builder
 
@@ -179,10 +184,12 @@ def _route(state: Mapping[str, Any]) -> str:
 
 
 def _route_cell(state: Mapping[str, Any]) -> str | list[Send]:
-    """After a cell: to sub-agents while it waits, one task a chunk; else as the phase says."""
+    """After a cell: to sub-agents while it waits, one task a chunk; to a person, one a question; else by phase."""
     step = state["rlm_step"]
-    chunks = step.get("chunks")
-    if not chunks:
+    chunks, humans = step.get("chunks"), step.get("humans")
+    if not chunks and not humans:
         return _route(state)
     shared = {"rlm_run": state["rlm_run"], "rlm_turn": step["turn"]}
-    return [Send("sub_agent", {**shared, "rlm_chunk": chunk}) for chunk in chunks]
+    if chunks:
+        return [Send("sub_agent", {**shared, "rlm_chunk": chunk}) for chunk in chunks]
+    return [Send("approve", {**shared, "rlm_human": key}) for key in humans]

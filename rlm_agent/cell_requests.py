@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
+from rlm_agent.approvals import ASK
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.functions import call_function, wrong_arguments
+from rlm_agent.gates import answered, ask_gate, ask_human, batch_gate
+from rlm_agent.human import Pending, reason
 from rlm_agent.repl.kernel import CellPaused, Request
 from rlm_agent.store.records import BatchRecord, StepRecord
 from rlm_agent.sub_calls import PlannedCall, failed_slot, plan
@@ -28,12 +31,14 @@ NO_RECURSION = "rlm() is not available in this version; use llm() or llm_batch()
 
 @dataclass(slots=True)
 class _Wave:
-    """The requests that the cell waits for: how each is planned, and what was asked anew."""
+    """The requests that the cell waits for: how each is planned, what was asked anew, what a person has to answer."""
 
     requests: Mapping[int, tuple[Request, tuple[PlannedCall, ...]]]
     refusals: dict[int, str]
     asked: set[str]
     started: float
+    humans: dict[int, str]
+    told: dict[int, dict[str, Any]]
 
 
 class CellRequests:
@@ -90,10 +95,12 @@ class CellRequests:
         await self.end_stretch(event.readings)
         activity = self._activity
         planned = {r.id: (r, plan(r, activity.spec, self._cell, self._counts, self._salt)) for r in event.requests}
-        self._wave = wave = _Wave(planned, {}, set(), time.monotonic())
+        self._wave = wave = _Wave(planned, {}, set(), time.monotonic(), {}, {})
         for request, calls in planned.values():
             if request.kind == "llm":
                 await self._admit(wave, request.id, calls)
+            elif request.kind == "function" and request.name == ASK and activity.spec.approvals.ask:
+                await self._ask(wave, request)
 
     async def missing(self) -> list[PlannedCall]:
         """The sub-calls that no record answers yet."""
@@ -101,13 +108,19 @@ class CellRequests:
         needed = [
             call
             for id_, (request, calls) in wave.requests.items()
-            if request.kind == "llm" and id_ not in wave.refusals
+            if request.kind == "llm" and id_ not in wave.refusals and id_ not in wave.humans
             for call in calls
             if not call.problem and call.key not in results
         ]
         found = await home.read(home.ledger.get_many, [call.key for call in needed]) if needed else {}
         results.update({key: step.body for key, step in found.items()})
-        return [call for call in needed if call.key not in results]
+        return [call for call in needed if call.key not in results and call.key not in self._activity.humans]
+
+    def humans(self) -> tuple[str, ...]:
+        """Keys of the answers that a person has to give before the cell can go on."""
+        calls = [call.key for _, calls in self._current.requests.values() for call in calls]
+        inner = [key for call in calls for key in self._activity.humans.get(call, ())]
+        return (*self._current.humans.values(), *inner)
 
     async def replies(self) -> dict[int, Any]:
         """The answers, by request; the cell waits no longer."""
@@ -140,8 +153,9 @@ class CellRequests:
             self._leave_out([call for call in calls if call.key in new])
             return
         if new and (text := account.refusal(len(new))) is not None:
-            await self._activity.record(self._step(refusal_key, "refusal", {"text": text}))
-            wave.refusals[request] = text
+            await self._refuse(wave, request, refusal_key, text)
+            return
+        if new and not await self._approved(wave, request, refusal_key, [c for c in calls if c.key in new]):
             return
         account.sub_calls += len(new)
         wave.asked.update(new)
@@ -149,6 +163,38 @@ class CellRequests:
             tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
             replayed = len(calls) - len(new)
             self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=tokens, usd=None)
+
+    async def _refuse(self, wave: _Wave, request: int, key: str, text: str) -> None:
+        await self._activity.record(self._step(key, "refusal", {"text": text}))
+        wave.refusals[request] = text
+
+    async def _approved(self, wave: _Wave, request: int, refusal_key: str, new: Sequence[PlannedCall]) -> bool:
+        """Whether the new calls of a batch may be sent as far as a person has a say in it."""
+        decision = await batch_gate(self._activity, self._turn, refusal_key, new)
+        if isinstance(decision, Pending):
+            wave.humans[request] = decision.key
+        elif decision["type"] == "reject":
+            text = f"a person refused this batch{reason(decision)}. Nothing was sent."
+            await self._refuse(wave, request, refusal_key, text)
+        return request not in wave.humans and request not in wave.refusals
+
+    async def _ask(self, wave: _Wave, request: Request) -> None:
+        """Puts a call of `ask_human` to a person, unless it was answered."""
+        key = self._function_key(request)
+        known = await self._activity.home.read(self._activity.home.ledger.get, key)
+        wave.told[request.id] = {"ok": False, "error": NOT_RECORDED} if known is None else known.body
+        if known is not None:
+            return
+        if self._again:
+            self.unrecorded.append(f"{request.name}(...)")
+            return
+        error = wrong_arguments(ask_human, request.args, request.kwargs)
+        decision = None if error else await ask_gate(self._activity, self._turn, key, request)
+        if isinstance(decision, Pending):
+            wave.humans[request.id] = decision.key
+            return
+        told = {"ok": False, "error": error} if decision is None else answered(decision)
+        wave.told[request.id] = (await self._activity.record(self._step(key, "function", told))).body
 
     def _leave_out(self, calls: Sequence[PlannedCall]) -> None:
         """Calls that are not on record, in a cell that is only run again."""
@@ -170,6 +216,8 @@ class CellRequests:
         return StepRecord(key, run, question, self._turn, kind, "", body, at=time.time())
 
     async def _reply(self, wave: _Wave, id_: int, request: Request, calls: Sequence[PlannedCall]) -> Any:
+        if id_ in wave.told:
+            return wave.told[id_]
         if request.kind == "function":
             return await self._function(request)
         if request.kind == "rlm":
@@ -181,10 +229,7 @@ class CellRequests:
 
     async def _function(self, request: Request) -> dict[str, Any]:
         """A host function's result: recorded before the cell sees it, taken from the record when there is one."""
-        spec = {"function": request.name, "args": list(request.args), "kwargs": dict(request.kwargs)}
-        content = keys.digest(spec)
-        key = keys.call_key(self._cell, {"input": content}, self._count(content), self._salt)
-        home = self._activity.home
+        key, home = self._function_key(request), self._activity.home
         if (known := await home.read(home.ledger.get, key)) is not None:
             return known.body
         if self._again:
@@ -195,6 +240,11 @@ class CellRequests:
             return {"ok": False, "error": f"NameError: no host function is named {request.name!r}"}
         result = await self._result(key, function, request)
         return (await self._activity.record(self._step(key, "function", result))).body
+
+    def _function_key(self, request: Request) -> str:
+        spec = {"function": request.name, "args": list(request.args), "kwargs": dict(request.kwargs)}
+        content = keys.digest(spec)
+        return keys.call_key(self._cell, {"input": content}, self._count(content), self._salt)
 
     async def _result(self, key: str, function: Callable[..., Any], request: Request) -> dict[str, Any]:
         """Calls the function, unless it does not take these arguments, or acts once and was begun before."""

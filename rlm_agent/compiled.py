@@ -6,7 +6,7 @@ check the input before anything is written, open the entry's `Activity`, and clo
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -15,10 +15,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from rlm_agent.activity import Activities, Activity
-from rlm_agent.admission import check_secrets, read_input
+from rlm_agent.admission import check_answer_shape, check_secrets, is_repeated, read_input
 from rlm_agent.bridge import PATIENCE, run_sync
 from rlm_agent.entry import ENTRY_KEY, Entry, read_entry
 from rlm_agent.errors import ConfigError
@@ -46,7 +46,8 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         """LangGraph's `stream`, with the question looked up or recorded first. See `create_rlm_agent`."""
         entry = self._enter(input, config)
-        activity, given = run_sync(lambda: self._open(entry, input))
+        waiting = _waiting(super().get_state(config or {})) if self._may_wait(entry) else ()
+        activity, given = run_sync(lambda: self._open(entry, input, waiting))
         config = self._entry_config(config, entry, activity.account.budget)
         kwargs = self._visible(entry, kwargs)
         if not entry.embedded:
@@ -61,7 +62,8 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
     async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
         """The async form of `stream`."""
         entry = self._enter(input, config)
-        activity, given = await self._open(entry, input)
+        waiting = _waiting(await super().aget_state(config or {})) if self._may_wait(entry) else ()
+        activity, given = await self._open(entry, input, waiting)
         config = self._entry_config(config, entry, activity.account.budget)
         kwargs = self._visible(entry, kwargs)
         try:
@@ -83,16 +85,34 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
     def _enter(self, input: Any, config: RunnableConfig | None) -> Entry:
         entry = read_entry(config, self.config, self.checkpointer)
+        if self.spec.approvals and not entry.durable:
+            raise ConfigError(
+                "interrupt_on needs a checkpointer, since a run that waits for a person is gone on with later: give "
+                "create_rlm_agent(checkpointer=...), or compile the parent with one."
+            )
         check_secrets(merge_configs(self.config, config), embedded=entry.embedded)
         return entry
 
-    async def _open(self, entry: Entry, input: Any) -> tuple[Activity, Any]:
-        """Opens the entry's activity and reads its input; None standalone means: resume what the home knows of."""
+    def _may_wait(self, entry: Entry) -> bool:
+        """Whether the thread may wait for a person, and its checkpoint is ours to look at."""
+        known = entry.thread is not None and not (entry.embedded or entry.checkpoint or entry.rebuild)
+        return known and bool(self.spec.approvals)
+
+    async def _open(self, entry: Entry, input: Any, waiting: Sequence[Interrupt]) -> tuple[Activity, Any]:
+        """Opens the entry's activity and reads its input; None standalone means: resume what the home knows of.
+
+        Where the thread waits for a person, None and the same input are LangGraph's resume: the same interrupts again.
+        """
         home = self.spec.open_home()
         activity = Activity(self.spec, entry, home)
-        if isinstance(input, Mapping) and not isinstance(input, Command):
+        if isinstance(input, Command):
+            if input.resume is not None and waiting:
+                check_answer_shape(input.resume, waiting)
+        elif isinstance(input, Mapping):
             input = await read_input(self.spec, home, entry, input)
-        elif input is None and (found := await _resumed(self.spec, home, entry)) is not None:
+            if waiting and await is_repeated(self.spec, home, entry, input):
+                input = None
+        elif input is None and not waiting and (found := await _resumed(self.spec, home, entry)) is not None:
             await activity.resumes(*found)
             input = {"messages": []}
         self.activities.add(activity)
@@ -110,6 +130,11 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         if kwargs.get("output_keys") is None:
             kwargs["output_keys"] = self.output_channels
         return kwargs
+
+
+def _waiting(state: StateSnapshot) -> tuple[Interrupt, ...]:
+    """The interrupts of a thread that have no answer; none where anything else is to be done, too."""
+    return state.interrupts if state.next and set(state.next) == {"approve"} else ()
 
 
 async def _resumed(spec: AgentSpec, home: Home, entry: Entry) -> tuple[RunRecord, QuestionRecord] | None:

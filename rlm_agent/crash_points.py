@@ -26,6 +26,7 @@ _STEPS = {
     "notes": "which notes a turn reads",
     "pending": "what the root reads of a turn whose snapshot is slow",
     "clock": "what a cell read of the clock",
+    "human": "that a person is asked, or what the person said",
     "started": "that a call that acts once begins",
 }
 

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from rlm_agent.store.records import RunRecord
 
 __all__ = [
+    "asked_key",
     "call_key",
     "cell_seed",
     "check_key",
     "clock_key",
     "digest",
     "genesis",
+    "human_key",
     "inner_key",
     "lineage",
     "notes_key",
@@ -68,6 +70,16 @@ def refusal_key(cell: str, calls: Sequence[str], k: int, salt: str) -> str:
 def inner_key(call: str, kind: str, step_input: Any, k: int) -> str:
     """The key of a model reply or tool result inside a sub-agent."""
     return digest(kind, call, step_input, k)
+
+
+def human_key(about: str) -> str:
+    """The key of a person's answer, by the key of what it is about: a tool's result, a batch, a question."""
+    return digest("human", about)
+
+
+def asked_key(answer: str) -> str:
+    """The key under which it is recorded what a person is asked, or that nobody is, by the key of the answer."""
+    return digest("asked", answer)
 
 
 def started_key(outcome: str) -> str:

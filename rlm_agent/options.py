@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from rlm_agent.approvals import resolve_approvals
 from rlm_agent.effects import acts_once
 from rlm_agent.errors import ConfigError
 from rlm_agent.functions import as_function
@@ -65,27 +66,28 @@ def resolve_options(
     kernel: str | Callable[[Limits], Kernel],
     open_home: "Callable[[], Home]",
     max_depth: int,
+    interrupt_on: Mapping[str, Any] | None,
     input_key: str | None,
     code_via: str,
     context_schema: type | None,
     name: str,
-    **later: Any,
 ) -> AgentSpec:
     """Checks all options and makes the models.
 
     Raises:
         ConfigError: naming the option.
     """
-    _refuse_later(max_depth=max_depth, **later)
+    _check_depth(max_depth)
     _check_name(name, input_key)
     if code_via not in ("auto", "fences", "tool"):
         raise ConfigError(f"code_via={code_via!r}: give 'auto', 'fences' or 'tool'.")
+    box = toolbox(tools)
     return AgentSpec(
         name=name,
         root=resolve_model(model, role="root"),
         sub=resolve_model(sub_model if sub_model is not None else model, role="sub"),
         models={key: resolve_model(value, role="sub") for key, value in (models or {}).items()},
-        tools=toolbox(tools),
+        tools=box,
         system_prompt=system_prompt or "",
         tips=tip_texts(tips, sub_calls=max_depth > 0),
         repl_functions=_functions(repl_functions),
@@ -96,6 +98,7 @@ def resolve_options(
         limits=limits,
         code_tool=code_via == "tool",
         sub_calls=max_depth > 0,
+        approvals=resolve_approvals(interrupt_on, box, sub_calls=max_depth > 0),
         open_home=open_home,
         kernel=_kernel(kernel, limits),
         input_key=input_key,
@@ -103,14 +106,12 @@ def resolve_options(
     )
 
 
-def _refuse_later(*, max_depth: int, interrupt_on: Mapping[str, Any] | None) -> None:
-    """Options of the contract that this version does not fill are errors, never ignored."""
+def _check_depth(max_depth: int) -> None:
+    """What of the contract this version does not fill is an error, never ignored."""
     if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 0:
         raise ConfigError(f"max_depth={max_depth!r}: give 0 (no sub-calls) or 1 (sub-agents).")
     if max_depth > 1:
         raise ConfigError(f"max_depth={max_depth}: rlm() children are not in this version; give 0 or 1.")
-    if interrupt_on:
-        raise ConfigError("interrupt_on=...: approvals are not in this version; leave it None.")
 
 
 def _check_name(name: str, input_key: str | None) -> None:

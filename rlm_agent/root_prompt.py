@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
+from rlm_agent.approvals import ASK
+from rlm_agent.gates import ask_human
 from rlm_agent.prompts import render
 from rlm_agent.spec import AgentSpec
 from rlm_agent.store.records import TurnRecord
@@ -130,7 +132,8 @@ def _format_section(spec: AgentSpec) -> str:
 
 def _functions_section(spec: AgentSpec) -> str:
     lines = []
-    for name, function in spec.repl_functions.items():
+    asked = {ASK: ask_human} if spec.approvals.ask else {}
+    for name, function in {**spec.repl_functions, **asked}.items():
         doc = (inspect.getdoc(function) or "").split("\n", 1)[0]
         lines.append(f"- `{name}{inspect.signature(function)}` {doc}".rstrip())
     return "Host functions bound in the REPL:\n" + "\n".join(lines) if lines else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from rlm_agent.approvals import Approvals
 from rlm_agent.repl.kernel import Kernel
 from rlm_agent.settings import Budget, Limits
 
@@ -35,6 +36,7 @@ class AgentSpec:
         check: (content) -> None or a complaint.
         code_tool: the root gives code as calls of a tool `python`; fenced blocks are read all the same.
         sub_calls: False where `max_depth` is 0.
+        approvals: what needs a person's word.
         open_home: the home, opened on first use.
         kernel: where cells run.
     """
@@ -54,6 +56,7 @@ class AgentSpec:
     limits: Limits
     code_tool: bool
     sub_calls: bool
+    approvals: Approvals
     open_home: "Callable[[], Home]"
     kernel: Kernel
     input_key: str | None

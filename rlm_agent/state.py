@@ -27,6 +27,7 @@ class Step(TypedDict, total=False):
         reply: ledger key of the reply that is acted on.
         false_starts: ledger keys of the replies without code before it.
         chunks: blob keys of the sub-calls that the cell waits for; empty when it waits for none.
+        humans: ledger keys of the answers that it waits for from a person; empty where it waits for none.
         stopped_by: why the question ends, for "finish".
         recorded: True when the question's recorded result is only given back.
     """
@@ -37,6 +38,7 @@ class Step(TypedDict, total=False):
     reply: str
     false_starts: list[str]
     chunks: list[str]
+    humans: list[str]
     stopped_by: str
     recorded: bool
 

@@ -22,6 +22,7 @@ from rlm_agent.budget import ModelUse
 from rlm_agent.draining import check_drain
 from rlm_agent.endings import shortcoming
 from rlm_agent.errors import ConfigError, HomeError, RLMError
+from rlm_agent.human import WaitsForPerson
 from rlm_agent.models import ask, model_name, text_of, usage_of
 from rlm_agent.prompts import render
 from rlm_agent.schemas import parse_json, validate
@@ -116,12 +117,18 @@ class SubCall:
 async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
     """Performs one slot that is not recorded yet, and leaves its body in `activity.results`.
 
+    Where it waits for a person nothing of it is a slot: the keys of the answers are left in `activity.humans`.
+
     Raises:
         HomeError: the outcome could not be recorded; nothing after it may be trusted.
         GraphDrained: the run is to stop and the slot has no outcome; its recorded steps are kept.
     """
-    stored = await _within_limits(SubCall(activity, key, spec, turn), config)
-    activity.results[key] = stored.body
+    try:
+        stored = await _within_limits(SubCall(activity, key, spec, turn), config)
+    except WaitsForPerson as waits:
+        activity.humans[key] = waits.keys
+    else:
+        activity.results[key] = stored.body
 
 
 async def _within_limits(call: SubCall, config: RunnableConfig) -> StepRecord:
@@ -142,7 +149,7 @@ async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> Ste
             return await (_with_tools(call, config, started) if call.tools else _plain(call, config, started))
     except TimeoutError:
         problem = f"no answer within {call.seconds:g} s"
-    except (HomeError, GraphDrained):
+    except (HomeError, GraphDrained, WaitsForPerson):
         raise
     except RLMError as error:
         problem = str(error)

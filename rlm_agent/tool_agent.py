@@ -1,5 +1,6 @@
 """A sub-agent with tools: `langchain.agents.create_agent`, its model and tool steps in the ledger by one middleware.
 
+A call that needs a person's word, and has none, ends the agent once the other calls of its turn are recorded.
 Invariant: each model reply and each tool result is recorded before the agent goes on, so that an agent killed in the
 middle is resumed by running it again from its prompt: recorded steps are answered from the ledger.
 """
@@ -23,6 +24,8 @@ from rlm_agent.budget import ModelUse
 from rlm_agent.draining import check_drain
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.errors import RLMError, ToolError
+from rlm_agent.gates import tool_gate
+from rlm_agent.human import Decision, Pending, WaitsForPerson, reason
 from rlm_agent.messages import dump, load
 from rlm_agent.model_loops import on_this_loop
 from rlm_agent.models import provider_errors, received
@@ -47,6 +50,7 @@ class _Steps:
         self.turns = 0
         self.usage = ModelUse()
         self.artifacts: dict[str, Any] = {}
+        self.humans: list[str] = []
         self._seen: dict[str, int] = {}
 
     def key(self, kind: str, step_input: Any) -> str:
@@ -63,6 +67,11 @@ class _Steps:
         if step is not None:
             self.usage.add(step)
         return step
+
+    def check(self) -> None:
+        """Raises WaitsForPerson where calls of this turn do."""
+        if self.humans:
+            raise WaitsForPerson(tuple(self.humans))
 
     async def record(self, step: StepRecord) -> None:
         """Records a step; its tokens are the slot's, too."""
@@ -96,7 +105,11 @@ class LedgerMiddleware(AgentMiddleware[Any, Any]):
         else:
             activity = steps.call.activity
             with in_scope(ToolScope(activity.run.id, activity.home, addresses)):
-                message = await _tool_result(steps, key, request, handler)
+                decision = await tool_gate(activity, steps.call.turn, key, request)
+                if isinstance(decision, Pending):
+                    steps.humans.append(decision.key)
+                    return _tool_error(call, "a person has not answered yet")  # nobody reads it: see `_PersonFirst`
+                message = await _decided_result(steps, key, decision, request, handler)
             await steps.record(steps.call.step("tool", {"message": dump(message)}, key))
         addresses.add_artifact(message.artifact)
         steps.artifacts[key] = message.artifact
@@ -124,6 +137,39 @@ async def _ask_model(
         step = call.step("model", {"message": dump(reply)}, key)
         await steps.record(call.paid(step, reply, time.monotonic() - started))
     return ModelResponse(result=[reply])
+
+
+class _PersonFirst(AgentMiddleware[Any, Any]):
+    """Ends the sub-agent between two model turns where calls wait for a person, before anyone sees a result."""
+
+    async def abefore_model(self, state: Any, runtime: Any) -> None:
+        """Before each model turn, and before the same of any other middleware."""
+        _current.get().check()
+
+
+async def _decided_result(
+    steps: _Steps, key: str, decision: Decision, request: Any, handler: Callable[[Any], Awaitable[Any]]
+) -> ToolMessage:
+    """The tool's result, or what a person says in its place."""
+    call, kind = request.tool_call, decision["type"]
+    if kind == "reject":
+        return _tool_error(call, f"a person rejected this call{reason(decision)}. The tool was not run.")
+    if kind == "respond":
+        return ToolMessage(content=decision["message"], tool_call_id=call["id"], name=call["name"])
+    if kind == "edit":
+        args = decision["edited_action"]["args"]
+        changed = request.override(tool_call={**call, "args": args})
+        return _noted(await _tool_result(steps, key, changed, handler), args)
+    return await _tool_result(steps, key, request, handler)
+
+
+def _noted(message: ToolMessage, args: dict[str, Any]) -> ToolMessage:
+    """The result, told to be that of other arguments than the model gave."""
+    note = f"(A person changed the arguments of this call before it ran, to {json.dumps(args, ensure_ascii=False)}.)"
+    content = message.content
+    if isinstance(content, str):
+        return message.model_copy(update={"content": f"{note}\n{content}"})
+    return message.model_copy(update={"content": [{"type": "text", "text": note}, *content]})
 
 
 async def _tool_result(steps: _Steps, key: str, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> ToolMessage:
@@ -184,6 +230,7 @@ async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseM
         out = await agent.ainvoke(given, config, context=context)
     finally:
         _current.reset(token)
+    steps.check()
     return out["messages"][-1], steps.usage.plain()
 
 
@@ -195,7 +242,11 @@ def _agent(call: "SubCall") -> Any:
         activity.tool_agents[key] = create_agent(
             call.model,
             call.tools,
-            middleware=[LedgerMiddleware(), *activity.spec.sub_middleware],
+            middleware=[
+                *([_PersonFirst()] if activity.spec.approvals.tools else []),
+                LedgerMiddleware(),
+                *activity.spec.sub_middleware,
+            ],
             context_schema=activity.spec.context_schema,
             checkpointer=False,
             name="sub_agent",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
+from rlm_agent.approvals import ASK
 from rlm_agent.cell_requests import CellRequests
 from rlm_agent.crash_points import reach
 from rlm_agent.observation import whole_output
@@ -28,9 +29,10 @@ __all__ = ["Replayed", "TurnRun", "Waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The cell waits for sub-agents: blob keys of the chunks to send."""
+    """The cell waits: for sub-agents, by blob keys of the chunks to send, or else for a person's answers, by key."""
 
-    chunks: tuple[str, ...]
+    chunks: tuple[str, ...] = ()
+    humans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class TurnRun:
             messages=question.earlier,
             history=[await self._history_entry(turn) for turn in activity.chain],
             context=context,
-            functions=tuple(activity.spec.repl_functions),
+            functions=(*activity.spec.repl_functions, *([ASK] if activity.spec.approvals.ask else [])),
             sub_calls=activity.spec.sub_calls,
             seed=keys.seed(activity.run.id),
             fresh_answer=self.head is None or self.head.question != question.number,
@@ -186,13 +188,15 @@ class TurnRun:
         return {"turn": turn.number, "code": turn.code, "output": output, "error": turn.error, "batches": batches}
 
     async def _answered(self) -> CellEvent | Waiting:
-        """Hands the answers to the cell, or names the chunks that are still to be asked."""
+        """Hands the answers to the cell, or names what is still to be asked; a person comes last."""
         missing = await self._requests.missing()
         if missing:
             blobs = self.activity.home.blobs
             stored = tuple([await blobs.put(pack(chunk)) for chunk in chunks(missing)])
             reach("batch.stored")
             return Waiting(stored)
+        if humans := self._requests.humans():
+            return Waiting(humans=humans)
         replies = await self._requests.replies()
         reach("batch.answered")
         session = self.session

@@ -1,4 +1,4 @@
-"""execute_repl: runs the turn's cells until they end or wait for sub-agents.
+"""execute_repl: runs the turn's cells until they end or wait for sub-agents or a person.
 
 A turn that is recorded is not run again. A live worker that waits is gone on with; where there is none, the namespace
 of before the turn is restored and its cells are replayed against the ledger.
@@ -45,7 +45,7 @@ async def execute_repl(activity: Activity, state: Mapping[str, Any], config: Run
 
 
 def _send(step: Step, waiting: Waiting) -> dict[str, Any]:
-    return {**step, "chunks": list(waiting.chunks[:WAVE])}
+    return {**step, "chunks": list(waiting.chunks[:WAVE]), "humans": list(waiting.humans)}
 
 
 async def _recorded(activity: Activity, step: Step) -> TurnRecord | None:
@@ -64,9 +64,10 @@ def _after(activity: Activity, turn: TurnRecord) -> dict[str, Any]:
 async def _running(activity: Activity, step: Step) -> TurnRun:
     """The turn that waits in this process, or the turn begun anew."""
     current = activity.turn
-    if current is not None and current.reply_key == step["reply"]:
+    if current is not None and current.reply_key == step["reply"] and not step.get("humans"):
         return current
     reply = await _reply(activity, step["reply"])
+    activity.humans.clear()  # a person's answers are on record: what waited for them is planned anew
     fresh = TurnRun(activity, step["turn"], step["before"], reply)
     fresh.false_starts = await _false_starts(activity, step)
     if current is not None:

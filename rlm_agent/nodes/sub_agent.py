@@ -40,5 +40,7 @@ async def _one(activity: Activity, call: Mapping[str, Any], turn: int, config: R
             await perform(activity, call["key"], call["spec"], turn, config)
         except GraphDrained:
             return
+    if call["key"] in activity.humans:
+        return
     body = activity.results[call["key"]]
     activity.emit("sub_agent.finished", index=call["index"], ok=body["ok"], error=body["error"], usage=body["usage"])

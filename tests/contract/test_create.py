@@ -19,7 +19,7 @@ def model() -> ScriptedModel:
     ("options", "named"),
     [
         ({"tips": ["chunk-and-mop"]}, "'chunk-and-mop'"),
-        ({"interrupt_on": {"llm_batch": True}}, "interrupt_on"),
+        ({"interrupt_on": {"nonesuch": True}}, "'nonesuch'"),
         ({"max_depth": 2}, "max_depth=2"),
         ({"max_depth": -1}, "max_depth=-1"),
         ({"code_via": "smoke"}, "code_via"),

@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "durability" not in metafunc.fixturenames:
         return
     whole = metafunc.config.getoption("--kills") >= 200
-    points = [point for point in POINTS if not point.startswith("started.")]  # these are test_effect_once.py's
+    points = [point for point in POINTS if not point.startswith(("started.", "human."))]  # of files of their own
     each = {(point, mode) for n, point in enumerate(points) for mode in (MODES if whole else (MODES[n % 3],))}
     pairs = sorted(each | QUICK)
     marks = [() if pair in QUICK else pytest.mark.slow for pair in pairs]

@@ -1,0 +1,141 @@
+"""The gates: before a tool of a sub-agent runs, before a batch is sent, and where the root asks a person itself.
+
+Each puts its question together and has `human.decided` look up, record and decide. What a person is asked is made once,
+off the loop where code of the host's is called. `when` that fails counts as True: nothing passes a broken gate.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from rlm_agent.approvals import ASK, BATCH, BatchView, Gate
+from rlm_agent.functions import call_user_code
+from rlm_agent.human import APPROVED, Decision, HumanQuestion, Pending, decided
+from rlm_agent.models import usage_of
+from rlm_agent.repl.kernel import Request
+from rlm_agent.spec import AgentSpec
+from rlm_agent.sub_calls import PlannedCall
+
+if TYPE_CHECKING:
+    from rlm_agent.activity import Activity
+
+__all__ = ["answered", "ask_gate", "ask_human", "batch_gate", "tool_gate", "view_of"]
+
+REPLY_TOKENS = 256
+"""Tokens of a reply, where the cost of a batch is estimated."""
+SHOWN_PROMPTS, SHOWN_CHARS = 3, 300
+
+
+async def tool_gate(activity: "Activity", turn: int, about: str, request: Any) -> Decision | Pending:
+    """The decision about one tool call of a sub-agent; `request` is LangChain's `ToolCallRequest`."""
+    call = request.tool_call
+    gate = activity.spec.approvals.tools.get(call["name"])
+    if gate is None:
+        return APPROVED
+
+    async def question() -> HumanQuestion | None:
+        broken = await _broken_or_passed(gate, request)
+        if broken is None:
+            return None
+        text = await _tool_text(gate, request)
+        return HumanQuestion("tool", gate.name, call["args"], _joined(text, broken), gate.allowed)
+
+    return await decided(activity, turn, about, question)
+
+
+async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequence[PlannedCall]) -> Decision | Pending:
+    """The decision about the new calls of a batch."""
+    gate = activity.spec.approvals.batch
+    if gate is None:
+        return APPROVED
+
+    async def question() -> HumanQuestion | None:
+        view = await asyncio.to_thread(view_of, activity.spec, calls)
+        broken = await _broken_or_passed(gate, view)
+        if broken is None:
+            return None
+        prompts = [str(call.spec["prompt"])[:SHOWN_CHARS] for call in calls[:SHOWN_PROMPTS]]
+        args = {"calls": view.calls, "tokens": view.tokens, "usd": view.usd, "prompts": prompts}
+        text = gate.description if isinstance(gate.description, str) else _batch_text(view)
+        return HumanQuestion(BATCH, BATCH, args, _joined(text, broken), gate.allowed)
+
+    return await decided(activity, turn, about, question)
+
+
+def ask_human(question: str) -> str:
+    """Asks the person who runs this, and waits for the answer: minutes or days."""
+    raise NotImplementedError("the host answers it")
+
+
+async def ask_gate(activity: "Activity", turn: int, about: str, request: Request) -> Decision | Pending:
+    """A person's answer to a question of the root's. The arguments of `request` fit `ask_human`."""
+    gate = activity.spec.approvals.ask
+    assert gate is not None
+    asked = str(request.args[0] if request.args else request.kwargs["question"])
+
+    async def question() -> HumanQuestion | None:
+        text = gate.description if isinstance(gate.description, str) else asked
+        return HumanQuestion(ASK, ASK, {"question": asked}, text, gate.allowed)
+
+    return await decided(activity, turn, about, question)
+
+
+def answered(decision: Decision) -> dict[str, Any]:
+    """What `ask_human` gives: the text, or an error where the person would not answer."""
+    message = decision.get("message")
+    if decision["type"] == "respond":
+        return {"ok": True, "value": message}
+    return {"ok": False, "error": f"the person would not answer{f': {message}' if message else ''}"}
+
+
+def view_of(spec: AgentSpec, calls: Sequence[PlannedCall]) -> BatchView:
+    """How much a batch is, as far as that can be told beforehand."""
+    tokens: Counter[str | None] = Counter()
+    for call in calls:
+        tokens[call.spec.get("model")] += len(call.spec["prompt"]) // 4
+    replies = Counter(call.spec.get("model") for call in calls)
+    costs = [_cost(spec, name, tokens[name], replies[name] * REPLY_TOKENS) for name in replies]
+    usd = None if None in costs else round(sum(cost or 0.0 for cost in costs), 6)
+    return BatchView(len(calls), tokens.total(), usd)
+
+
+def _cost(spec: AgentSpec, name: str | None, sent: int, received: int) -> float | None:
+    usage = UsageMetadata(input_tokens=sent, output_tokens=received, total_tokens=sent + received)
+    return usage_of(AIMessage("", usage_metadata=usage), spec.sub if name is None else spec.models[name]).usd
+
+
+async def _broken_or_passed(gate: Gate, subject: Any) -> str | None:
+    """None where nobody need be asked; else why `when` failed, "" where it did not."""
+    if gate.when is None:
+        return ""
+    try:
+        return "" if await call_user_code(gate.when, subject) else None
+    except Exception as error:  # noqa: BLE001 - whatever a host's function raises, the person hears of it
+        return f"(`when` failed, so you are asked: {type(error).__name__}: {error})"
+
+
+async def _tool_text(gate: Gate, request: Any) -> str:
+    if isinstance(gate.description, str):
+        return gate.description
+    call = request.tool_call
+    if gate.description is not None:
+        try:
+            return str(await call_user_code(gate.description, call, request.state, request.runtime))
+        except Exception as error:  # noqa: BLE001 - whatever a host's function raises, the person hears of it
+            return (
+                f"A sub-agent wants to call {call['name']}. (Its description failed: {type(error).__name__}: {error})"
+            )
+    return f"A sub-agent wants to call {call['name']}."
+
+
+def _batch_text(view: BatchView) -> str:
+    cost = "cost unknown" if view.usd is None else f"about {view.usd:g} USD"
+    return f"The root wants to send {view.calls} sub-calls: about {view.tokens} tokens of prompts, {cost}."
+
+
+def _joined(text: str, more: str) -> str:
+    return f"{text} {more}" if more else text
