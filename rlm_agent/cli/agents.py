@@ -1,7 +1,7 @@
 """From what a command names to an agent: models made, bounds settled, both said before anything is paid."""
 
 import os
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from rlm_agent.settings import Budget
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langgraph.types import Interrupt
 
     from rlm_agent.compiled import RLMGraph
     from rlm_agent.store.home import Home
@@ -35,6 +36,10 @@ class Prepared:
     agent: "RLMGraph"
     start: Start
     remarks: tuple[str, ...]
+
+    def waiting(self) -> "Sequence[Interrupt]":
+        """What of the thread waits for a person."""
+        return self.agent.get_state({"configurable": {"thread_id": self.start.thread}}).interrupts
 
     def announce(self, home: "Home", view: View) -> None:
         """Says what is about to run, and how to go on with it; a new thread is recorded before anything is paid."""
@@ -76,6 +81,7 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
         sub_model=sub,
         tips=start.tips,
         budget=bounded.budget,
+        interrupt_on={"ask_human": True} if start.ask else None,
         home=home,
         checkpointer=home.checkpointer,
         name=AGENT,

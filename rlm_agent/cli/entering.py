@@ -1,8 +1,8 @@
 """Enters a prepared agent on its thread and follows it to its end, or to the user's Ctrl-C."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rlm_agent.cli.agents import Prepared
 from rlm_agent.cli.exits import Code
@@ -13,24 +13,28 @@ from rlm_agent.cli.progress import progress
 from rlm_agent.cli.spending import Spending
 from rlm_agent.cli.starts import AGENT, save_start
 from rlm_agent.cli.terminal import say_below
+from rlm_agent.cli.waiting import give_waiting
 from rlm_agent.entry import REBUILD_KEY
 from rlm_agent.errors import RLMError
 
 if TYPE_CHECKING:
+    from langgraph.types import Command, Interrupt
+
     from rlm_agent.store.home import Home
 
 __all__ = ["enter"]
 
+Given: TypeAlias = "Mapping[str, Any] | Command[Any] | None"
+Ended: TypeAlias = "tuple[Mapping[str, Any], Sequence[Interrupt]]"
 
-def enter(
-    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, *, rebuild: bool = False
-) -> int:
+
+def enter(home: "Home", prepared: Prepared, given: Given, view: View, *, rebuild: bool = False) -> int:
     """Runs the agent, shows its progress, prints its result.
 
     Args:
         home: where the run lives.
         prepared: the agent and its thread.
-        given: the input, or None to resume.
+        given: the input, None to resume, or a person's answers.
         view: how to show it.
         rebuild: make snapshots again that cannot be restored.
 
@@ -44,17 +48,17 @@ def enter(
     farewell = f"stopped at once; what was paid for is recorded. Go on: {resume_command(thread, view)}"
     try:
         with second_ctrl_c_ends(farewell):
-            out = _shown(home, prepared, given, view, lines, rebuild)
+            out, waiting = _shown(home, prepared, given, view, lines, rebuild)
     except KeyboardInterrupt:
         return _interrupted(home, thread, view)
+    if waiting:
+        return give_waiting(home, thread, waiting, view)
     if view.as_jsonl:
         lines.end(out["rlm"])
     return give(thread, str(out["messages"][-1].text), out["rlm"], view)
 
 
-def _shown(
-    home: "Home", prepared: Prepared, given: Mapping[str, Any] | None, view: View, lines: JsonLines, rebuild: bool
-) -> Mapping[str, Any]:
+def _shown(home: "Home", prepared: Prepared, given: Given, view: View, lines: JsonLines, rebuild: bool) -> Ended:
     """Follows the agent; each event is recorded, printed and drawn, as far as the view wants that."""
     spending = Spending(home, prepared.start.budget)
     with progress(view, spending) as show:
@@ -81,9 +85,7 @@ def _interrupted(home: "Home", thread: str, view: View) -> int:
     return Code.INTERRUPTED
 
 
-def _follow(
-    prepared: Prepared, given: Mapping[str, Any] | None, show: Callable[[Any], None], rebuild: bool
-) -> Mapping[str, Any]:
+def _follow(prepared: Prepared, given: Given, show: Callable[[Any], None], rebuild: bool) -> Ended:
     config: Any = {"configurable": {"thread_id": prepared.start.thread, **({REBUILD_KEY: True} if rebuild else {})}}
     last: Mapping[str, Any] = {}
     for mode, part in prepared.agent.stream(given, config, stream_mode=["custom", "values"]):
@@ -91,6 +93,8 @@ def _follow(
             show(part)
         else:
             last = part
+    if waiting := prepared.waiting():
+        return last, waiting
     if not last.get("rlm"):
         raise RLMError(f"Thread {prepared.start.thread!r} ended without a result; resume it.")
-    return last
+    return last, ()

@@ -29,6 +29,7 @@ class Code(IntEnum):
     FAILED = 1
     USAGE = 2
     STOPPED = 3
+    WAITING = 4
     INTERRUPTED = 130
 
 

@@ -31,10 +31,14 @@ from rlm_agent.cli.outcome import View, give
 from rlm_agent.cli.starts import Start, find_start
 from rlm_agent.cli.terminal import say
 from rlm_agent.cli.thread_names import named_thread, newest_question
-from rlm_agent.errors import LeaseHeld
+from rlm_agent.cli.waiting import Answer
+from rlm_agent.errors import ConfigError, LeaseHeld
 from rlm_agent.settings import Budget
 
 if TYPE_CHECKING:
+    from langgraph.types import Command
+
+    from rlm_agent.cli.agents import Prepared
     from rlm_agent.store.home import Home
 
 __all__ = ["resume"]
@@ -55,6 +59,17 @@ def resume(
             help="Make snapshots again that are damaged, lost or of another Python, by running the recorded code.",
         ),
     ] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Let what waits for you be done.")] = False,
+    reject: Annotated[
+        str | None, typer.Option("--reject", metavar="WHY", help="Refuse what waits for you; the model reads why.")
+    ] = None,
+    reply: Annotated[
+        str | None, typer.Option("--reply", metavar="TEXT", help="Answer the question that waits for you.")
+    ] = None,
+    id_: Annotated[
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="Where several wait: which are answered; 'all' for all. Repeatable."),
+    ] = None,
     wait: Annotated[
         bool | None,
         typer.Option(
@@ -67,18 +82,19 @@ def resume(
     as_jsonl: JsonLinesOption = False,
     home: HomeOption = None,
 ) -> int:
-    """Goes on with a run that was killed, interrupted or stopped by a limit.
+    """Goes on with a run that was killed, interrupted, stopped by a limit, or waits for your answer.
 
     Nothing that was paid for is paid again. --budget usd=+10 adds to the recorded bound, also of a run that another
     process works on: that has it from its next turn on. An answered thread gives its recorded answer again.
+    Where a question waits for you, --approve, --reject WHY or --reply TEXT answers it; the others go on waiting.
     """
     from rlm_agent.store.home import default_home
 
-    view = View(quiet, as_json, as_jsonl, home)
+    view, answer = View(quiet, as_json, as_jsonl, home), Answer(approve, reject, reply, tuple(id_ or ()))
     with default_home(home) as opened:
         name = named_thread(opened, thread, last)
         _, question = newest_question(opened, name)
-        if question.status == "answered" and question.result is not None and not rebuild:
+        if question.status == "answered" and not answer and question.result is not None and not rebuild:
             if budget:
                 say(f"answered already, no bound holds it: ask on with rlm run TEXT --thread {shlex.quote(name)}")
             return _given_again(name, question.result, view)
@@ -92,7 +108,7 @@ def resume(
         prepared = prepare_agent(opened, start, given, fresh=recorded is None or bool(model or sub_model))
         try:
             with _waiting(wait):
-                return enter(opened, prepared, None, view, rebuild=rebuild)
+                return enter(opened, prepared, _answered(prepared, answer), view, rebuild=rebuild)
         except LeaseHeld as error:
             raise LeaseHeld(f"{error}{_raised_for_its_owner(opened, name, budget)}") from error
 
@@ -106,6 +122,17 @@ def _raised_for_its_owner(home: "Home", thread: str, budget: Sequence[str] | Non
 
     open_run(thread, home=home).extend(**amounts)
     return " The raised bounds are recorded: it has them from its next turn on."
+
+
+def _answered(prepared: "Prepared", answer: Answer) -> "Command[Any] | None":
+    """The answer for what waits on the thread; None: it is gone on with as it is."""
+    waiting = prepared.waiting()
+    if waiting and not prepared.agent.spec.approvals:
+        raise ConfigError(
+            "This run waits for a person about something that the program decides which started it: answer there, with "
+            "invoke(Command(resume=...)) of its agent. Nothing was changed."
+        )
+    return answer.command(waiting) if answer else None
 
 
 def _waiting(wait: bool | None) -> AbstractContextManager[None]:

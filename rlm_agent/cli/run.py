@@ -60,6 +60,9 @@ def run(
         str | None,
         typer.Option("--thread", help="Thread id; of an answered thread: the next question. Default: a new one."),
     ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="The root may ask you: it waits for your answer, which rlm resume takes.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
     as_jsonl: JsonLinesOption = False,
@@ -68,8 +71,8 @@ def run(
     """Asks a question about an input of any size.
 
     The answer goes to stdout, progress to stderr. Ctrl-C saves, stops and prints the command that goes on; a second one
-    stops at once. Exit codes: 0 answered, 1 failed, 2 usage, 3 stopped by a limit with a partial answer, 130
-    interrupted.
+    stops at once. Exit codes: 0 answered, 1 failed, 2 usage, 3 stopped by a limit with a partial answer, 4 waiting for
+    your answer, 130 interrupted.
     """
     if any("=+" in item for item in budget or ()):
         raise ConfigError("--budget NAME=+N adds to the bound of a run that is there: use it with rlm resume.")
@@ -85,7 +88,7 @@ def run(
         before = _before(opened, thread)
         base = before.start.budget if before.start is not None and before.unfinished is not None else Budget()
         bounds, given = parse_budget(budget, base)
-        start = _start(before, thread, _Made(model, sub_model, tools, tuple(tips or ())), bounds)
+        start = _start(before, thread, _Made(model, sub_model, tools, tuple(tips or ()), ask), bounds)
         prepared = _prepared(opened, before, start, given)
         return _enter(opened, prepared, before, _Input(asked, tuple(context or ())), view)
 
@@ -121,21 +124,22 @@ def _before(home: "Home", thread: str | None) -> _Before:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What the command line names of the agent: models, plugins, strategies."""
+    """What the command line names of the agent: models, plugins, strategies, and whether it may ask."""
 
     model: str | None
     sub_model: str | None
     tools: tuple[str, ...]
     tips: tuple[str, ...]
+    ask: bool
 
 
 def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> Start:
-    """A thread keeps its models, tools and strategies unless others are named."""
+    """A thread keeps its models, tools and strategies unless others are named, and its leave to ask."""
     kept = before.start
     if kept is None:
         thread = thread or uuid.uuid4().hex[:12]
         model = named_model(made.model)
-        return Start(thread, model, made.sub_model, bounds, made.tools, made.tips, os.getcwd())
+        return Start(thread, model, made.sub_model, bounds, made.tools, made.tips, os.getcwd(), made.ask)
     return replace(
         kept,
         model=made.model or kept.model,
@@ -143,6 +147,7 @@ def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> 
         budget=bounds,
         tools=made.tools or kept.tools,
         tips=made.tips or kept.tips,
+        ask=made.ask or kept.ask,
         directory=os.getcwd() if made.tools else kept.directory,
     )
 

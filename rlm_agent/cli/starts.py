@@ -37,6 +37,7 @@ class Start:
         budget: the bounds of a question.
         tools: plugins with their settings, as `create_rlm_agent` takes them.
         tips: names of strategies.
+        ask: the root may ask the person who runs it.
         directory: where it was started, which relative paths in the settings of tools mean.
     """
 
@@ -47,6 +48,7 @@ class Start:
     tools: tuple[str, ...] = ()
     tips: tuple[str, ...] = ()
     directory: str = ""
+    ask: bool = False
 
 
 def save_start(home: "Home", start: Start) -> None:
@@ -83,8 +85,10 @@ def start_from(thread: str, given: Mapping[str, Any]) -> Start:
     """How a thread is started, from plain values; KeyError, TypeError or ConfigError where they are none."""
     bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
     names = {key: tuple(map(str, _listed(given.get(key, [])))) for key in ("tools", "tips")}
-    directory = str(given.get("directory", ""))
-    return Start(thread, str(given["model"]), given["sub_model"], Budget(**bounds), **names, directory=directory)
+    directory, ask = str(given.get("directory", "")), given.get("ask") is True
+    return Start(
+        thread, str(given["model"]), given["sub_model"], Budget(**bounds), **names, directory=directory, ask=ask
+    )
 
 
 def forget_start(home: "Home", thread: str) -> None:

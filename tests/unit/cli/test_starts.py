@@ -12,7 +12,7 @@ from rlm_agent.store.home import Home
 
 def test_a_start_comes_back_as_it_was(tmp_path: Path) -> None:
     start = Start(
-        "../스레드/1", "openai:gpt-5", None, Budget(usd=2.5, turns=None), ("f:roots=./문서",), ("draft",), "/곳"
+        "../스레드/1", "openai:gpt-5", None, Budget(usd=2.5, turns=None), ("f:roots=./문서",), ("draft",), "/곳", True
     )
     with Home(tmp_path / "h") as home:
         assert load_start(home, start.thread) is None
