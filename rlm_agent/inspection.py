@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from rlm_agent import keys
 from rlm_agent.budget import check_amounts
 from rlm_agent.errors import ConfigError
 from rlm_agent.store.home import Home, as_home
@@ -61,6 +62,16 @@ class RunView:
     def status(self) -> str:
         """Of the question that the run stands at: "open", "stopped" or "answered"."""
         return self.question.status
+
+    @property
+    def waiting(self) -> list[dict[str, Any]]:
+        """What an open question waits for from a person: [{"what", "name", "args", "description", "allowed"}, ...]."""
+        question = self.question
+        if question.status != "open":
+            return []
+        steps = [step for step in self.home.ledger.reached(self.id, "human") if step.question == question.number]
+        answered = {keys.asked_key(step.key) for step in steps if "decision" in step.body}
+        return [dict(step.body["asked"]) for step in steps if step.body.get("asked") and step.key not in answered]
 
     @property
     def answer(self) -> Answer:

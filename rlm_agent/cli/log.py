@@ -35,7 +35,7 @@ def log(
         for turn in view.turns[-limit:]:
             show_row(_turn_line(turn))
         if view.head is None:
-            say(f"no turn yet ({status_word(view.status)})")
+            say(f"no turn yet ({status_word(view.status, view.waiting)})")
     return Code.ANSWERED
 
 
@@ -56,7 +56,12 @@ def _run_cells(view: "RunView") -> list[str]:
     place = f" [{one_line(view.record.path)}]" if view.record.path else ""
     turns = 0 if head is None else head.number
     words = first_words(str(question.message["text"]), 60)
-    return [padded(one_line(thread), 12), status_word(view.status), f"{counted(turns, 'turn'):>9}", f"{words}{place}"]
+    return [
+        padded(one_line(thread), 12),
+        status_word(view.status, view.waiting),
+        f"{counted(turns, 'turn'):>9}",
+        f"{words}{place}",
+    ]
 
 
 def _turn_line(turn: "TurnView") -> str:

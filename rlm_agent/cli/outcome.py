@@ -40,9 +40,11 @@ class View:
             raise ConfigError("--json and --jsonl are two forms of one result: give one of them.")
 
 
-def status_word(status: str) -> str:
-    """A question's recorded status in a user's words."""
-    return "unfinished" if status == "open" else status
+def status_word(status: str, waiting: object) -> str:
+    """A question's recorded status in a user's words; `waiting` is true where a person is to answer first."""
+    if status != "open":
+        return status
+    return "waiting" if waiting else "unfinished"
 
 
 def resume_command(thread: str, view: View) -> str:

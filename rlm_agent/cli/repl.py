@@ -43,7 +43,7 @@ def repl(
 
         prompt = Prompt(view, turn, View(quiet, home=home))
         if not quiet:
-            say(f"a copy of {thread} ({status_word(view.status)}); :help tells more, Ctrl-D leaves")
+            say(f"a copy of {thread} ({status_word(view.status, view.waiting)}); :help tells more, Ctrl-D leaves")
         prompt.run()
     return Code.ANSWERED
 

@@ -75,7 +75,7 @@ def _run_text(view: "RunView") -> str:
     stopped = f" ({question.stopped_by})" if question.stopped_by not in (None, "ready") else ""
     parts = [
         _section("question", str(question.message["text"])),
-        _section("status", f"{status_word(view.status)}{stopped}"),
+        _section("status", f"{status_word(view.status, view.waiting)}{stopped}"),
         _section("turns", str(0 if head is None else head.number)),
         _section("context", _context(question.context)),
         _section("answer" if view.answer.ready else "answer so far", _text(view.answer.content)),

@@ -63,6 +63,7 @@ def _row(thread: str, view: "RunView") -> dict[str, Any]:
         "run": view.id,
         "status": newest.status,
         "stopped_by": newest.stopped_by,
+        "waiting": len(view.waiting),
         "questions": len(questions),
         "turns": 0 if head is None else head.number,
         "question": str(newest.message["text"]),
@@ -77,5 +78,5 @@ def _cells(row: dict[str, Any]) -> list[str]:
     thread = padded(one_line(row["thread"]), 12)
     counts = [f"{counted(row['questions'], 'question'):>11}", f"{counted(row['turns'], 'turn'):>9}"]
     when = row["asked"][:16].replace("T", " ")
-    status = padded(status_word(row["status"]), 10)
+    status = padded(status_word(row["status"], row["waiting"]), 10)
     return [thread, status, *counts, when, f"{first_words(row['question'], 60)}{place}"]

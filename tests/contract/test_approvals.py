@@ -78,6 +78,7 @@ def test_calls_that_need_nobody_run_to_their_end_and_each_other_one_is_an_interr
     ]
     assert value["what"] == "tool"
     assert open_run("t").status == "open"
+    assert [(each["what"], each["name"]) for each in open_run("t").waiting] == [("tool", "send")] * 2
     assert {each.id for each in desk.agent.get_state(CONFIG).interrupts} == set(ids(out).values())
 
 
@@ -101,6 +102,7 @@ def test_each_decision(answer: Any, result: str, sent: list[str]) -> None:
     out = desk.answer(answer)
     assert out["rlm"]["content"] == f"{result} / seen x"
     assert (desk.sent, desk.looked, desk.paid) == (sent, ["x"], (1, 2))
+    assert open_run("t").waiting == []
 
 
 def test_until_all_are_answered_the_same_interrupts_come_again() -> None:

@@ -50,6 +50,9 @@ def test_it_says_what_waits_and_how_to_answer_and_takes_the_answer(rlm: Rlm, ser
     assert "waiting for you: the root asks\n    어느 도시?\n    answer: rlm rm t\nanswer: rlm resume t " in asked.err
     assert "--reply TEXT | --reject WHY" in asked.err
     assert "\x1b" not in asked.err
+    (row,) = json.loads(rlm("threads", "--json").out)
+    assert (row["status"], row["waiting"]) == ("open", 1)
+    assert all(" waiting " in rlm(command).out for command in ("threads", "log"))
     again = rlm("resume", "t")
     assert (again.code, again.out) == (4, "")
     assert "어느 도시?" in again.err
