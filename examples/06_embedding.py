@@ -1,7 +1,7 @@
 """The agent inside an app that was there before: its own state, its own saver, its own keys of the same names.
 
-Run it with `python examples/06_embedding.py`. A ticket comes in, is sorted, is looked into by the agent where it needs
-the handbook, and is answered. Without RLM_MODEL the offline stand-in looks things up; with it a model does.
+Run `python examples/06_embedding.py`: a ticket comes in, is looked into by the agent where it needs the handbook,
+and is answered. A person approves each batch of sub-calls, through the app's own interrupts. RLM_MODEL names a model.
 """
 
 import os
@@ -10,11 +10,13 @@ from typing import Annotated, Any, TypedDict
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.types import Command
 
 from rlm_agent import Budget, Corpus, create_rlm_agent
 
 MODEL = os.environ.get("RLM_MODEL", "offline")
 HANDBOOK = "\n".join(f"Section {n}. Part {n * 7} is changed after {n} months of use." for n in range(1, 4000))
+AGENT = {"input_key": "handbook", "name": "look_up", "budget": Budget(usd=1), "interrupt_on": {"llm_batch": True}}
 
 
 class Ticket(TypedDict, total=False):
@@ -35,10 +37,9 @@ def reply(ticket: Ticket) -> Ticket:
 
 
 def build(saver: Any) -> Any:
-    look_up = create_rlm_agent(MODEL, input_key="handbook", name="look_up", budget=Budget(usd=1))
     app = StateGraph(Ticket)
     app.add_node("sort", sort)
-    app.add_node("look_up", look_up)
+    app.add_node("look_up", create_rlm_agent(MODEL, **AGENT))
     app.add_node("reply", reply)
     app.add_edge(START, "sort")
     app.add_conditional_edges("sort", lambda t: "look_up" if t["context"] == "handbook" else "reply")
@@ -51,9 +52,8 @@ if __name__ == "__main__":
     app, handbook = build(InMemorySaver()), Corpus.load(HANDBOOK)
     for thread, text in {"ticket-1": "Which section mentions 'Part 16807'?", "ticket-2": "Hello!"}.items():
         config = {"configurable": {"thread_id": thread}}
-        given = {"messages": [("user", text)], "handbook": handbook}
-        for _, event in app.stream(given, config, stream_mode="custom", subgraphs=True):
-            if event["type"] == "run.finished":
-                print(f"{thread}: the agent finished by {event['stopped_by']}")
-        ticket = app.get_state(config).values
+        ticket = app.invoke({"messages": [("user", text)], "handbook": handbook}, config)
+        while waiting := ticket.get("__interrupt__"):  # the answer may come days later, in another process
+            print(f"{thread}: approved: {waiting[0].value['action_requests'][0]['description']}")
+            ticket = app.invoke(Command(resume={"type": "approve"}), config)
         print(f"{thread}: {ticket['context']}: {ticket['answer']}")

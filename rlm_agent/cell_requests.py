@@ -174,7 +174,7 @@ class CellRequests:
         if isinstance(decision, Pending):
             wave.humans[request] = decision.key
         elif decision["type"] == "reject":
-            text = f"a person refused this batch{reason(decision)}. Nothing was sent."
+            text = f"a person refused this batch, and nothing was sent{reason(decision)}"
             await self._refuse(wave, request, refusal_key, text)
         return request not in wave.humans and request not in wave.refusals
 

@@ -14,7 +14,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from rlm_agent.approvals import ASK, BATCH, BatchView, Gate
 from rlm_agent.functions import call_user_code
-from rlm_agent.human import APPROVED, Decision, HumanQuestion, Pending, decided
+from rlm_agent.human import APPROVED, Decision, HumanQuestion, Pending, decided, reason
 from rlm_agent.models import usage_of
 from rlm_agent.repl.kernel import Request
 from rlm_agent.spec import AgentSpec
@@ -86,17 +86,16 @@ async def ask_gate(activity: "Activity", turn: int, about: str, request: Request
 
 def answered(decision: Decision) -> dict[str, Any]:
     """What `ask_human` gives: the text, or an error where the person would not answer."""
-    message = decision.get("message")
     if decision["type"] == "respond":
-        return {"ok": True, "value": message}
-    return {"ok": False, "error": f"the person would not answer{f': {message}' if message else ''}"}
+        return {"ok": True, "value": decision["message"]}
+    return {"ok": False, "error": f"the person would not answer{reason(decision)}"}
 
 
 def view_of(spec: AgentSpec, calls: Sequence[PlannedCall]) -> BatchView:
     """How much a batch is, as far as that can be told beforehand."""
     tokens: Counter[str | None] = Counter()
     for call in calls:
-        tokens[call.spec.get("model")] += len(call.spec["prompt"]) // 4
+        tokens[call.spec.get("model")] += -(-len(call.spec["prompt"]) // 4)
     replies = Counter(call.spec.get("model") for call in calls)
     costs = [_cost(spec, name, tokens[name], replies[name] * REPLY_TOKENS) for name in replies]
     usd = None if None in costs else round(sum(cost or 0.0 for cost in costs), 6)
@@ -133,8 +132,9 @@ async def _tool_text(gate: Gate, request: Any) -> str:
 
 
 def _batch_text(view: BatchView) -> str:
-    cost = "cost unknown" if view.usd is None else f"about {view.usd:g} USD"
-    return f"The root wants to send {view.calls} sub-calls: about {view.tokens} tokens of prompts, {cost}."
+    cost = "unknown" if view.usd is None else f"about {view.usd:g} USD"
+    calls = "1 sub-call" if view.calls == 1 else f"{view.calls:,} sub-calls"
+    return f"The root wants to send {calls}. Tokens of the prompts: about {view.tokens:,}; cost: {cost}."
 
 
 def _joined(text: str, more: str) -> str:

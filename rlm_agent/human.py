@@ -137,8 +137,8 @@ def _advice(name: str, allowed: list[str], answer: Any) -> str:
 
 
 def reason(decision: Decision) -> str:
-    """Why a person rejected, as the model reads it after a noun."""
-    return f": {decision['message']}" if decision.get("message") else ", without a reason"
+    """Why a person rejected, as the model reads it at the end of a sentence; "" where none was given."""
+    return f": {decision['message']}" if decision.get("message") else ""
 
 
 async def decided(

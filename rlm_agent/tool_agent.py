@@ -153,7 +153,7 @@ async def _decided_result(
     """The tool's result, or what a person says in its place."""
     call, kind = request.tool_call, decision["type"]
     if kind == "reject":
-        return _tool_error(call, f"a person rejected this call{reason(decision)}. The tool was not run.")
+        return _tool_error(call, f"a person rejected this call, and it was not run{reason(decision)}")
     if kind == "respond":
         return ToolMessage(content=decision["message"], tool_call_id=call["id"], name=call["name"])
     if kind == "edit":

@@ -87,7 +87,7 @@ def test_calls_that_need_nobody_run_to_their_end_and_each_other_one_is_an_interr
     [
         (APPROVE, "sent x", ["x"]),
         ({"decisions": [APPROVE]}, "sent x", ["x"]),
-        (REJECT, "Error: a person rejected this call: 안 됩니다. The tool was not run.", []),
+        (REJECT, "Error: a person rejected this call, and it was not run: 안 됩니다", []),
         ({"type": "respond", "message": "이미 보냄"}, "이미 보냄", []),
         (
             {"type": "edit", "edited_action": {"name": "send", "args": {"what": "글"}}},
@@ -233,7 +233,7 @@ def test_a_batch_is_one_interrupt_before_any_call_is_sent_and_decided_once() -> 
     out = desk.answer(APPROVE)
     assert out["rlm"]["content"][69] == "re p69"
     assert desk.paid == (1, 70)
-    assert views == [BatchView(70, 0, None)]
+    assert views == [BatchView(70, 70, None)]
 
 
 def test_a_batch_within_the_bound_asks_nobody() -> None:
@@ -245,7 +245,7 @@ def test_a_rejected_batch_is_a_refusal_that_the_cell_reads() -> None:
     desk = batch_desk(5, over(calls=3), cell + "answer['content'] = why")
     desk.ask()
     out = desk.answer(REJECT)
-    assert out["rlm"]["content"] == "a person refused this batch: 안 됩니다. Nothing was sent."
+    assert out["rlm"]["content"] == "a person refused this batch, and nothing was sent: 안 됩니다"
     assert desk.paid == (1, 0)
 
 

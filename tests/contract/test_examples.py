@@ -22,7 +22,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     ),
     "05_custom_tool": ("'paid': 11", "'MISSING': 7", "'1209'", "80 calls by sub-agents"),
     "06_embedding": (
-        "ticket-1: the agent finished by ready",
+        "ticket-1: approved: The root wants to send 1 sub-call. Tokens of the prompts: about",
         "ticket-1: handbook: From the handbook: context:2401: Section 2401.",
         "ticket-2: small talk: Thank you for writing.",
     ),

@@ -9,7 +9,7 @@ import pytest
 from kills import Scene
 
 RUN = Path(__file__).with_name("approval_run.py")
-RIGHT = ["sent 글", "Error: a person rejected this call: 아니오. The tool was not run.", "plain"]
+RIGHT = ["sent 글", "Error: a person rejected this call, and it was not run: 아니오", "plain"]
 
 
 def killed_waiting(root: Path, place: str) -> tuple[Scene, dict[str, Any]]:
