@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
 from rlm_agent.effects import acts_once, begin
+from rlm_agent.estimates import expected
 from rlm_agent.functions import call_function, wrong_arguments
 from rlm_agent.repl.kernel import CellPaused, Request
 from rlm_agent.store.records import BatchRecord, StepRecord
@@ -139,16 +140,18 @@ class CellRequests:
         if self._again:
             self._leave_out([call for call in calls if call.key in new])
             return
-        if new and (text := account.refusal(len(new))) is not None:
+        asked = [call.spec for call in calls if call.key in new]
+        estimate = expected(account, asked, self._activity.spec.models, self._activity.spec.sub)
+        if new and (text := account.refusal(len(new), estimate)) is not None:
             await self._activity.record(self._step(refusal_key, "refusal", {"text": text}))
             wave.refusals[request] = text
             return
         account.sub_calls += len(new)
         wave.asked.update(new)
         if new:
-            tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
-            replayed = len(calls) - len(new)
-            self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=tokens, usd=None)
+            replayed, usd = len(calls) - len(new), estimate.usd
+            self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=estimate.tokens, usd=usd)
+            self._activity.warn()
 
     def _leave_out(self, calls: Sequence[PlannedCall]) -> None:
         """Calls that are not on record, in a cell that is only run again."""
