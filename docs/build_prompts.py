@@ -112,6 +112,10 @@ With `schema=`, the system message ends in:
 
 {_fenced(render("schema", schema=json.dumps(SCHEMA)))}
 
+A reply that does not match it is sent back once, with:
+
+{_fenced(render("repair", problem="(what is wrong with it)"))}
+
 On the last turn that it has, its tools are taken away, and it reads:
 
 {_fenced(render("last_turn"))}

@@ -82,7 +82,7 @@ WHEN = {
     "batch.finished": "all replies are in the cell's hands",
     "variables.lost": "the turn is recorded without these variables: a list of name, type and reason",
     "answer.updated": "the turn is recorded: the answer so far, cut to 500 characters",
-    "waiting": "a person is asked: what it is about, the interrupt's id, its value",
+    "waiting": "a person (`who` is human) is asked: what, the interrupt's id, its value; or a model: until when, why",
     "budget.low": "little of a bound is left",
     "run.finished": "the question's result is recorded, or given back again",
 }

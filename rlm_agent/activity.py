@@ -6,7 +6,7 @@ Invariant: an `Activity` is only a cache over the home. It owns nothing that a k
 
 import asyncio
 import contextvars
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rlm_agent.entry import ENTRY_KEY, Entry
 from rlm_agent.errors import ConfigError, HomeError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
 from rlm_agent.keys import place_of
+from rlm_agent.rate_limits import Gates
 from rlm_agent.spec import AgentSpec
 from rlm_agent.store.extensions import Extension
 from rlm_agent.store.home import Home
@@ -55,6 +56,8 @@ class Activity:
 
     Attributes:
         chain: the turns from the run's first to the head, oldest first.
+        gates: what keeps calls from a model that is overloaded.
+        settled: set, and made anew, whenever a call gives back what was set aside for it.
         complaints: what checks said, by the lineage of the turn.
         notes: all notes of the run.
         extensions: bounds of the question raised since it was asked.
@@ -72,6 +75,7 @@ class Activity:
         self.spec, self.entry, self.home = spec, entry, home
         self.slots = asyncio.Semaphore(spec.limits.concurrency)
         self.agents = asyncio.Semaphore(spec.limits.concurrency)
+        self.gates, self.settled = Gates(), asyncio.Event()
         self.chain: list[TurnRecord] = []
         self.complaints: dict[str, str] = {}
         self.notes: list[Note] = []
@@ -86,11 +90,13 @@ class Activity:
         self.resume = False
         self.loaded_head: str | None = None
         self._attaching = asyncio.Lock()
+        self._entered = False
         self._working: set[asyncio.Task[Any]] = set()
         self._lease: Lease | None = None
         self._run: RunRecord | None = None
         self._question: QuestionRecord | None = None
         self._events: Events | None = None
+        self._write: Callable[[Any], None] | None = None
 
     @property
     def run(self) -> RunRecord:
@@ -189,6 +195,9 @@ class Activity:
         self.pending = None
         self.chain = [] if head is None else await self.home.read(self.home.turns.chain, head)
         await self._load_complaints()
+        if not self._entered:
+            self._entered = True
+            self.account.newly_low(self.turns_used)  # an earlier entry has said it
 
     def pend(self, pending: "PendingTurn") -> None:
         """Takes in a turn that is whole but for its snapshot: the chain goes on from it."""
@@ -220,7 +229,14 @@ class Activity:
                 raise type(error)(f"{error} {_paid_in_vain(step)}") from error
             raise
         self.account.add(stored)
+        if stored.calls:
+            self.warn()
         return stored
+
+    def warn(self) -> None:
+        """Says of each bound once that most of it is spent."""
+        for bound, spent, most in self.account.newly_low(self.turns_used):
+            self.emit("budget.low", bound=bound, spent=spent, of=most)
 
     def aside(self, run: RunRecord, question: QuestionRecord, chain: Sequence[TurnRecord]) -> "Activity":
         """Another one of the same entry that says nothing and owns nothing, for turns that are run again."""
@@ -232,7 +248,7 @@ class Activity:
         """Streams one event of this entry."""
         if self._events is not None:
             self._events.turn = data.pop("number", self._events.turn)
-            self._events.emit(get_stream_writer(), type_, **data)
+            self._events.emit(self._write or get_stream_writer(), type_, **data)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -240,6 +256,8 @@ class Activity:
         task = asyncio.current_task()
         assert task is not None
         self._working.add(task)
+        # A sub-agent's own graph has another writer, which leads nowhere.
+        self._write = get_stream_writer()
         try:
             yield
         finally:

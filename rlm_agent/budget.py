@@ -1,7 +1,7 @@
 """What a question has spent and may still spend. Bookkeeping and decisions only: no input, no output.
 
 Invariant: an `Account` holds exactly what the ledger holds for the question; it is filled from there at entry and
-grows with each recorded step.
+grows with each recorded step. What is set aside for calls on their way is beside that, and ends with the process.
 """
 
 import time
@@ -9,12 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-from rlm_agent.errors import ConfigError
+from rlm_agent.errors import ConfigError, RLMError
 from rlm_agent.settings import Budget
 
-__all__ = ["Account", "ModelUse", "check_amounts", "raised", "usage_report"]
+__all__ = ["Account", "Estimate", "ModelUse", "Unaffordable", "check_amounts", "raised", "usage_report"]
 
 _FRACTIONS = ("usd", "seconds")
+_SHARED = ("tokens", "usd", "seconds")
+LOW = 0.8
+USUAL_OUTPUT = 500
+"""Output tokens that a reply is taken to have before any is known; as strong as `_PRIOR` replies of that length."""
+_PRIOR = 4
 
 
 class Raise(Protocol):
@@ -109,9 +114,39 @@ class ModelUse:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Tokens and dollars of one call or of several, before they are made; `usd` is None where a price is unknown."""
+
+    tokens: int
+    usd: float | None
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Estimate(self.tokens + other.tokens, usd)
+
+
+class Unaffordable(RLMError):
+    """A model call that does not fit the budget. Never leaves the graph: a slot or `stopped_by` says it.
+
+    Attributes:
+        bound: the name of the bound that it does not fit.
+    """
+
+    def __init__(self, bound: str, message: str) -> None:
+        super().__init__(message)
+        self.bound = bound
+
+
 @dataclass(slots=True)
 class Account:
-    """The account of one question."""
+    """The account of one question.
+
+    Attributes:
+        reserved: tokens set aside for calls on their way, by role.
+        reserved_usd: dollars set aside for them.
+        denied: the bound that the root's last call did not fit, or None.
+    """
 
     budget: Budget
     uses: dict[tuple[str, str], ModelUse] = field(default_factory=dict)
@@ -119,6 +154,10 @@ class Account:
     sub_calls: int = 0
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    reserved: dict[str, int] = field(default_factory=dict)
+    reserved_usd: float = 0.0
+    denied: str | None = None
+    _said: set[tuple[str, float]] = field(default_factory=set)
 
     def add(self, row: UsageLike) -> None:
         """Counts a recorded step or a folded ledger row that has model calls in it."""
@@ -152,16 +191,74 @@ class Account:
 
         For the root, "turns" comes first, so that a run that used its turns says so.
         """
-        spent = self.spent(turns)
         names = ("turns", "root_tokens") if role == "root" else ("sub_tokens", "sub_calls")
-        for name in (*names, "tokens", "usd", "seconds"):
-            bound = getattr(self.budget, name)
-            if bound is not None and spent[name] >= bound:
-                return name
-        return None
+        return self._used_up((*names, *_SHARED), turns)
 
-    def refusal(self, calls: int) -> str | None:
-        """Why a batch of this many new sub-calls does not fit, with the numbers; None when it does."""
+    def _used_up(self, names: Iterable[str], turns: int) -> str | None:
+        spent = self.spent(turns)
+        bounds = {name: getattr(self.budget, name) for name in names}
+        return next((name for name, bound in bounds.items() if bound is not None and spent[name] >= bound), None)
+
+    def reserve(self, role: str, estimate: Estimate) -> bool:
+        """Sets aside what a call will take; False while that waits for calls on their way to give back theirs.
+
+        Raises:
+            Unaffordable: it would not fit even if they took nothing.
+        """
+        if (bound := self._used_up((f"{role}_tokens", *_SHARED), 0)) is not None:
+            raise self._denied(role, bound, f"the budget's {bound} is used up ({self._figure(bound)})")
+        if (bound := self._misfit(role, estimate)) is not None:
+            raise self._denied(role, bound, self._numbers(bound, "the call", estimate))
+        if self._misfit(role, estimate, aside=True) is not None:
+            return False
+        self.reserved[role] = self.reserved.get(role, 0) + estimate.tokens
+        self.reserved_usd += estimate.usd or 0.0
+        return True
+
+    def release(self, role: str, estimate: Estimate) -> None:
+        """Gives back what was set aside: the call is recorded, or failed."""
+        self.reserved[role] -= estimate.tokens
+        self.reserved_usd = max(0.0, self.reserved_usd - (estimate.usd or 0.0)) if any(self.reserved.values()) else 0.0
+
+    def mean_output(self, role: str, model: str) -> int:
+        """Output tokens of a usual reply of this model in this role, by those that are recorded."""
+        use = self.uses.get((role, model), ModelUse())
+        return round((USUAL_OUTPUT * _PRIOR + use.output_tokens) / (_PRIOR + use.calls))
+
+    def newly_low(self, turns: int) -> list[tuple[str, float, float]]:
+        """The bounds of which at least `LOW` is spent and that were not named before: (name, spent, bound)."""
+        bounds = [(name, spent, getattr(self.budget, name)) for name, spent in self.spent(turns).items()]
+        low = [row for row in bounds if row[2] and row[1] >= LOW * row[2] and (row[0], row[2]) not in self._said]
+        self._said.update((name, bound) for name, _, bound in low)
+        return low
+
+    def _misfit(self, role: str, estimate: Estimate, *, aside: bool = False) -> str | None:
+        """The bound that an estimate exceeds together with what is spent, and with what is set aside if so told."""
+        spent, own = self.spent(0), f"{role}_tokens"
+        needs = {own: estimate.tokens, "tokens": estimate.tokens, "usd": estimate.usd or 0.0}
+        if aside:
+            needs[own] += self.reserved.get(role, 0)
+            needs["tokens"] += sum(self.reserved.values())
+            needs["usd"] += self.reserved_usd
+        bounds = {name: getattr(self.budget, name) for name in needs}
+        return next((n for n, most in bounds.items() if most is not None and spent[n] + needs[n] > most), None)
+
+    def _denied(self, role: str, bound: str, why: str) -> Unaffordable:
+        if role == "root":
+            self.denied = bound
+        return Unaffordable(bound, f"not sent: {why}")
+
+    def _numbers(self, bound: str, what: str, estimate: Estimate) -> str:
+        need = f"{estimate.usd or 0:.4f} USD" if bound == "usd" else f"{estimate.tokens} tokens"
+        most = getattr(self.budget, bound)
+        return f"{what} needs about {need}, {_number(max(0, most - self.spent(0)[bound]))} of {_number(most)} are left"
+
+    def refusal(self, calls: int, estimate: Estimate | None = None) -> str | None:
+        """Why a batch of this many new sub-calls does not fit, with the numbers; None when it does.
+
+        Args:
+            estimate: what it should take.
+        """
         bound = self.budget.sub_calls
         if bound is not None and self.sub_calls + calls > bound:
             left = max(0, bound - self.sub_calls)
@@ -171,6 +268,8 @@ class Account:
             )
         if (name := self.exhausted("sub", 0)) is not None:
             return f"nothing was sent: the budget's {name} is used up ({self._figure(name)}). Set the answer now."
+        if estimate is not None and (name := self._misfit("sub", estimate)) is not None:
+            return f"nothing was sent: {self._numbers(name, 'this batch', estimate)} of {name}. Ask for less."
         return None
 
     def left_line(self, turns: int) -> str:

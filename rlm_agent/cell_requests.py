@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_agent import keys
 from rlm_agent.approvals import ASK
 from rlm_agent.effects import acts_once, begin
+from rlm_agent.estimates import expected
 from rlm_agent.functions import call_function, wrong_arguments
 from rlm_agent.gates import answered, ask_gate, ask_human, batch_gate
 from rlm_agent.human import Pending, reason
@@ -152,7 +153,9 @@ class CellRequests:
         if self._again:
             self._leave_out([call for call in calls if call.key in new])
             return
-        if new and (text := account.refusal(len(new))) is not None:
+        asked = [call.spec for call in calls if call.key in new]
+        estimate = expected(account, asked, self._activity.spec.models, self._activity.spec.sub)
+        if new and (text := account.refusal(len(new), estimate)) is not None:
             await self._refuse(wave, request, refusal_key, text)
             return
         if new and not await self._approved(wave, request, refusal_key, [c for c in calls if c.key in new]):
@@ -160,9 +163,9 @@ class CellRequests:
         account.sub_calls += len(new)
         wave.asked.update(new)
         if new:
-            tokens = sum(len(call.spec["prompt"]) for call in calls if call.key in wave.asked) // 4
-            replayed = len(calls) - len(new)
-            self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=tokens, usd=None)
+            replayed, usd = len(calls) - len(new), estimate.usd
+            self._activity.emit("batch.started", calls=len(new), replayed=replayed, tokens=estimate.tokens, usd=usd)
+            self._activity.warn()
 
     async def _refuse(self, wave: _Wave, request: int, key: str, text: str) -> None:
         await self._activity.record(self._step(key, "refusal", {"text": text}))

@@ -4,29 +4,21 @@ Each puts its question together and has `human.decided` look up, record and deci
 off the loop where code of the host's is called. `when` that fails counts as True: nothing passes a broken gate.
 """
 
-import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
-
 from rlm_agent.approvals import ASK, BATCH, BatchView, Gate
+from rlm_agent.estimates import expected
 from rlm_agent.functions import call_user_code
 from rlm_agent.human import APPROVED, Decision, HumanQuestion, Pending, decided, reason
-from rlm_agent.models import usage_of
 from rlm_agent.repl.kernel import Request
-from rlm_agent.spec import AgentSpec
 from rlm_agent.sub_calls import PlannedCall
 
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
 
-__all__ = ["answered", "ask_gate", "ask_human", "batch_gate", "tool_gate", "view_of"]
+__all__ = ["answered", "ask_gate", "ask_human", "batch_gate", "tool_gate"]
 
-REPLY_TOKENS = 256
-"""Tokens of a reply, where the cost of a batch is estimated."""
 SHOWN_PROMPTS, SHOWN_CHARS = 3, 300
 
 
@@ -54,7 +46,9 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
         return APPROVED
 
     async def question() -> HumanQuestion | None:
-        view = await asyncio.to_thread(view_of, activity.spec, calls)
+        spec = activity.spec
+        estimate = expected(activity.account, [call.spec for call in calls], spec.models, spec.sub)
+        view = BatchView(len(calls), estimate.tokens, estimate.usd)
         broken = await _broken_or_passed(gate, view)
         if broken is None:
             return None
@@ -89,22 +83,6 @@ def answered(decision: Decision) -> dict[str, Any]:
     if decision["type"] == "respond":
         return {"ok": True, "value": decision["message"]}
     return {"ok": False, "error": f"the person would not answer{reason(decision)}"}
-
-
-def view_of(spec: AgentSpec, calls: Sequence[PlannedCall]) -> BatchView:
-    """How much a batch is, as far as that can be told beforehand."""
-    tokens: Counter[str | None] = Counter()
-    for call in calls:
-        tokens[call.spec.get("model")] += -(-len(call.spec["prompt"]) // 4)
-    replies = Counter(call.spec.get("model") for call in calls)
-    costs = [_cost(spec, name, tokens[name], replies[name] * REPLY_TOKENS) for name in replies]
-    usd = None if None in costs else round(sum(cost or 0.0 for cost in costs), 6)
-    return BatchView(len(calls), tokens.total(), usd)
-
-
-def _cost(spec: AgentSpec, name: str | None, sent: int, received: int) -> float | None:
-    usage = UsageMetadata(input_tokens=sent, output_tokens=received, total_tokens=sent + received)
-    return usage_of(AIMessage("", usage_metadata=usage), spec.sub if name is None else spec.models[name]).usd
 
 
 async def _broken_or_passed(gate: Gate, subject: Any) -> str | None:

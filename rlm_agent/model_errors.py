@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-__all__ = ["base_url", "one_line", "redact", "setup_advice"]
+__all__ = ["base_url", "cannot_connect", "connection_trouble", "one_line", "redact", "setup_advice", "status_of"]
 
 _STAND_IN = "or use 'offline', the stand-in that needs no key"
 _KEY_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|API_BASE|ENDPOINT)\b")
 _KEY_SHAPES = re.compile(r"\b(?:sk|pk|rk|gsk|xai|tvly|AIza|hf)[-_][\w*.-]{6,}|(?i:bearer\s+\S+)")
 _PACKAGE = re.compile(r"pip install [`'\"]?([\w.-]+)")
 _CUT = 240
+_NO_CONNECTION = frozenset({"ConnectError", "ConnectionRefusedError", "gaierror"})
 # What langchain-openai and langchain-core say of an answer without choices; they have no class for it.
 _NO_COMPLETION = ("No generations found in stream", "Unexpected response type", "'choices'")
 
@@ -62,7 +63,7 @@ def one_line(error: BaseException, name: str, model: Any) -> str:
         name: the model's name.
         model: the model, for its address and its secrets.
     """
-    status, url = _status(error), base_url(model)
+    status, url = status_of(error), base_url(model)
     at = f" at {url}" if url else ""
     if _too_long(error):
         return f"Model {name}{at} answered {status or 400}: {_ADVICE[413]}{_said(error, model)}."
@@ -79,7 +80,7 @@ def one_line(error: BaseException, name: str, model: Any) -> str:
             f"Model {name}{at} sent no chat completion{_sent(error, model)}: "
             f"check that the server is well{whole}, then resume the run."
         )
-    kind = _connection(error)
+    kind = connection_trouble(error)
     if kind:
         return f"Model {name}{at or ' (default address)'}: {kind}."
     if isinstance(error, NotImplementedError):
@@ -143,23 +144,34 @@ def _raised_in(error: BaseException) -> str:
     return str(place.tb_frame.f_globals.get("__name__", "")) if place is not None else ""
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of 400 or more that an exception carries, or None."""
     for value in (getattr(error, "status_code", None), getattr(getattr(error, "response", None), "status_code", None)):
         if isinstance(value, int) and not isinstance(value, bool) and value >= 400:
             return value
     return None
 
 
-def _connection(error: BaseException) -> str:
-    """What is wrong with the connection, or ""."""
-    names = {cls.__name__ for link in _chain(error) for cls in type(link).__mro__}
+def connection_trouble(error: BaseException) -> str:
+    """What is wrong with the connection and what to do, or "" where it is something else."""
+    names = _names(error)
     if any("Timeout" in name for name in names):
         return "no answer in time: check that the server is well, then resume the run"
-    if names & {"ConnectError", "ConnectionRefusedError", "gaierror"}:
+    if names & _NO_CONNECTION:
         return "cannot connect: check that the server is up, its base URL and your network, then resume the run"
     if any("ConnectionError" in name or "NetworkError" in name or "ProtocolError" in name for name in names):
         return "the connection broke: check the server and your network, then resume the run"
     return ""
+
+
+def cannot_connect(error: BaseException) -> bool:
+    """Whether no connection was made at all, and not for want of time."""
+    names = _names(error)
+    return bool(names & _NO_CONNECTION) and not any("Timeout" in name for name in names)
+
+
+def _names(error: BaseException) -> set[str]:
+    return {cls.__name__ for link in _chain(error) for cls in type(link).__mro__}
 
 
 def _sent(error: BaseException, model: Any) -> str:

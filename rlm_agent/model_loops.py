@@ -36,19 +36,28 @@ _lock = threading.Lock()
 _pools: dict[asyncio.AbstractEventLoop, dict[Any, _Pool]] = {}
 
 
-async def on_this_loop(model: BaseChatModel) -> BaseChatModel:
-    """A copy of the model whose connections are the running loop's; the model itself where none can be made."""
+async def on_this_loop(model: BaseChatModel, *, retries: bool = True) -> BaseChatModel:
+    """A copy of the model whose connections are the running loop's; the model itself where none can be made.
+
+    Args:
+        retries: False switches the client's own retries off, of a client that stays the caller's too.
+    """
     name = next((name for name in _ASYNC_CLIENTS if getattr(model, name, None) is not None), "")
     client: Any = getattr(model, name, None)
     make = _http_maker(client)
     proxy = next((found for field in _PROXIES if (found := getattr(model, field, None))), None)
     if make is None or (proxy is None and any(getattr(model, field, None) is not None for field in _CALLERS_OWN)):
-        return model
-    fresh = client.copy(http_client=await _http_client(make, str(client.base_url), proxy))
+        return model if make is None or retries else _with_client(model, name, client.copy(max_retries=0))
+    changes = {} if retries else {"max_retries": 0}
+    http = await _http_client(make, str(client.base_url), proxy)
+    return _with_client(model, name, client.copy(http_client=http, **changes))
+
+
+def _with_client(model: BaseChatModel, name: str, client: Any) -> BaseChatModel:
     copied = model.model_copy()
-    copied.__dict__[name] = fresh
+    copied.__dict__[name] = client
     if name == "root_async_client":
-        copied.__dict__["async_client"] = fresh.chat.completions
+        copied.__dict__["async_client"] = client.chat.completions
     return copied
 
 

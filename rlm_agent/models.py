@@ -32,6 +32,7 @@ __all__ = [
     "ask",
     "is_sync_only",
     "model_name",
+    "price",
     "provider_errors",
     "received",
     "resolve_model",
@@ -115,6 +116,7 @@ async def ask(
     config: RunnableConfig | None = None,
     tools: Sequence[Any] | None = None,
     executor: Executor | None = None,
+    retries: bool = True,
 ) -> AIMessage:
     """One call of a model. The reply always carries usage: the provider's, else an approximate one.
 
@@ -122,12 +124,13 @@ async def ask(
         config: callbacks and tags of the call.
         tools: bound to the model for this call; None sends none.
         executor: where a model that is only sync runs, with the caller's context variables.
+        retries: False switches the client's own retries off.
 
     Raises:
         ModelError: the provider refused, could not be reached, or broke off.
     """
     with provider_errors(model):
-        reply = await _invoke(model, list(messages), config, tools, executor)
+        reply = await _invoke(model, list(messages), config, tools, executor, retries)
     return received(reply, messages, model)
 
 
@@ -167,9 +170,10 @@ async def _invoke(
     config: RunnableConfig | None,
     tools: Sequence[Any] | None,
     executor: Executor | None,
+    retries: bool,
 ) -> Any:
     sync_only = is_sync_only(model)
-    here = model if sync_only else await on_this_loop(model)
+    here = model if sync_only else await on_this_loop(model, retries=retries)
     runnable: Runnable[Any, Any] = here.bind_tools(tools) if tools else here
     if not sync_only:
         return await runnable.ainvoke(messages, config)
@@ -196,11 +200,18 @@ def usage_of(message: AIMessage, model: BaseChatModel, *, prompt: Sequence[BaseM
     if model._llm_type == "offline":
         return CallUsage(*tokens, usd=0.0)
     names = (model_name(model), str(message.response_metadata.get("model_name") or ""))
-    return CallUsage(*tokens, usd=_price(names, base_url(model), tokens, written))
+    return CallUsage(*tokens, usd=price(names, base_url(model), tokens, written))
 
 
-def _price(names: Sequence[str], url: str, tokens: tuple[int, int, int], written: int) -> float | None:
-    """US dollars by genai-prices' bundled data: by the server's address where it is known there, else by name."""
+def price(names: Sequence[str], url: str, tokens: tuple[int, int, int], written: int = 0) -> float | None:
+    """US dollars by genai-prices' bundled data: by the server's address where it is known there, else by name.
+
+    Args:
+        names: of the model, the first that has a price counts.
+        url: the address that the model is at, or "".
+        tokens: sent, received, and those of the sent that were cached.
+        written: those of the sent that were written to the cache.
+    """
     from genai_prices import Usage, calc_price  # a fifth of a second, and only where something was paid
 
     usage = Usage(

@@ -56,11 +56,13 @@ class Limits:
         disk_mb: scratch files of one REPL session (with the sandbox).
         concurrency: model calls of the run in flight at once.
         sub_turns: model turns of one sub-agent.
-        sub_seconds: wall clock time of one sub-agent.
+        sub_seconds: working time of one sub-agent; waiting its turn, or for a rate limit, is not counted.
         window_tokens: approximate tokens of the root's largest prompt.
         malformed: replies without code, in a row, that end the run.
         sandbox: "auto" (every layer that the system has, an error where it has none), "required" (an error unless
             files, network and signals are closed to cells) or "off".
+        sub_tries: how often one model call is tried where a rate limit, an overload or a broken connection stops it;
+            1 leaves all of that to the provider's client.
 
     Raises:
         ConfigError: a value is out of range.
@@ -76,6 +78,7 @@ class Limits:
     window_tokens: int = 32000
     malformed: int = 3
     sandbox: SandboxMode = "auto"
+    sub_tries: int = 6
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -7,7 +7,8 @@ and a call keeps its place among the run's concurrent calls until the fsync that
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,10 @@ from rlm_agent.draining import check_drain
 from rlm_agent.endings import shortcoming
 from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.human import WaitsForPerson
+from rlm_agent.model_calls import Keep, ModelCall, Send, make
 from rlm_agent.models import ask, model_name, text_of, usage_of
 from rlm_agent.prompts import render
+from rlm_agent.repairs import ask_with_schema, repaired
 from rlm_agent.schemas import parse_json, validate
 from rlm_agent.store.records import StepRecord
 from rlm_agent.sub_calls import failed_slot
@@ -38,6 +41,7 @@ class SubCall:
     def __init__(self, activity: Activity, key: str, spec: Mapping[str, Any], turn: int) -> None:
         self.activity, self.key, self.spec, self.turn = activity, key, spec, turn
         self.sources: list[dict[str, Any]] = []
+        self.limit: asyncio.Timeout | None = None
         name = spec.get("model")
         agent = activity.spec
         names = agent.tools if spec.get("tools") is None else spec["tools"]
@@ -71,6 +75,24 @@ class SubCall:
             system.append(render("schema", schema=json.dumps(self.spec["schema"], ensure_ascii=False)))
         head: list[BaseMessage] = [SystemMessage("\n\n".join(system))] if system else []
         return [*head, HumanMessage(self.spec["prompt"])]
+
+    @property
+    def own_retries(self) -> bool:
+        """Whether trying again is the client's business."""
+        return self.activity.spec.limits.sub_tries == 1
+
+    async def ask(self, messages: Sequence[BaseMessage], config: RunnableConfig, keep: Keep) -> StepRecord:
+        """One model call of this slot without tools; returns what `keep` recorded."""
+        quiet, executor = silent(config), sync_only_executor()
+
+        async def send() -> AIMessage:
+            return await ask(self.model, messages, config=quiet, executor=executor, retries=self.own_retries)
+
+        return await make(self.model_call(messages, send, keep))
+
+    def model_call(self, messages: Sequence[BaseMessage], send: Send, keep: Keep, tools: Any = ()) -> ModelCall:
+        """A model call on this slot's time."""
+        return ModelCall(self.activity, "sub", self.model, messages, send, keep, tools, self.limit)
 
     def step(self, kind: Any, body: dict[str, Any], key: str | None = None) -> StepRecord:
         """A ledger row of this slot that costs nothing."""
@@ -132,21 +154,17 @@ async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: i
 
 
 async def _within_limits(call: SubCall, config: RunnableConfig) -> StepRecord:
-    gate = call.activity.agents if call.tools else call.activity.slots
-    async with gate:
+    check_drain()
+    # A plain call waits in its model call; a tool agent that has not begun holds nothing but its place in this queue.
+    async with call.activity.agents if call.tools else nullcontext():
         check_drain()
-        started = time.monotonic()
-        if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
-            step = call.step("slot", failed_slot(f"not sent: the budget's {bound} is used up"))
-        else:
-            step = await _outcome(call, config, started)
-        return await call.activity.record(step)
+        return await _outcome(call, config, time.monotonic())
 
 
 async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
     try:
-        async with asyncio.timeout(call.seconds):
-            return await (_with_tools(call, config, started) if call.tools else _plain(call, config, started))
+        async with asyncio.timeout(call.seconds) as call.limit:
+            return await (_with_tools(call, config, started) if call.tools else _plain(call, config))
     except TimeoutError:
         problem = f"no answer within {call.seconds:g} s"
     except (HomeError, GraphDrained, WaitsForPerson):
@@ -157,22 +175,27 @@ async def _outcome(call: SubCall, config: RunnableConfig, started: float) -> Ste
         problem = " ".join(f"{type(error).__name__}: {error}".split())
     name = model_name(call.model)
     failed = failed_slot(problem, model=name, seconds=time.monotonic() - started)
-    return call.step("slot", {**failed, "sources": call.sources})
+    return await call.activity.record(call.step("slot", {**failed, "sources": call.sources}))
 
 
-async def _plain(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
-    reply = await ask(call.model, call.messages(), config=silent(config), executor=sync_only_executor())
-    seconds = time.monotonic() - started
-    step, use = call.paid(call.step("slot", {}), reply, seconds), ModelUse()
-    use.add(step)
-    return replace(step, body=call.slot(reply, use.plain(), seconds))
+async def _plain(call: SubCall, config: RunnableConfig) -> StepRecord:
+    """The slot's own record carries the reply's cost, unless the reply is to be repaired."""
+    if call.spec.get("schema") is not None:
+        return await ask_with_schema(call, config)
+
+    async def keep(reply: AIMessage, seconds: float) -> StepRecord:
+        step, use = call.paid(call.step("slot", {}), reply, seconds), ModelUse()
+        use.add(step)
+        return await call.activity.record(replace(step, body=call.slot(reply, use.plain(), seconds)))
+
+    return await call.ask(call.messages(), config, keep)
 
 
 async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> StepRecord:
     from rlm_agent.tool_agent import run_tool_agent  # create_agent is imported only by agents that have tools
 
     reply, usage = await run_tool_agent(call, silent(config))
-    return call.step("slot", call.slot(reply, usage, time.monotonic() - started))
+    return await repaired(call, config, reply, usage, started)
 
 
 def silent(config: RunnableConfig) -> RunnableConfig:

@@ -7,7 +7,6 @@ middle is resumed by running it again from its prompt: recorded steps are answer
 
 import contextvars
 import json
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,12 @@ from langgraph.types import Command
 
 from rlm_agent import keys
 from rlm_agent.budget import ModelUse
-from rlm_agent.draining import check_drain
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.errors import RLMError, ToolError
 from rlm_agent.gates import tool_gate
 from rlm_agent.human import Decision, Pending, WaitsForPerson, reason
 from rlm_agent.messages import dump, load
+from rlm_agent.model_calls import make
 from rlm_agent.model_loops import on_this_loop
 from rlm_agent.models import provider_errors, received
 from rlm_agent.prompts import render
@@ -73,9 +72,11 @@ class _Steps:
         if self.humans:
             raise WaitsForPerson(tuple(self.humans))
 
-    async def record(self, step: StepRecord) -> None:
+    async def record(self, step: StepRecord) -> StepRecord:
         """Records a step; its tokens are the slot's, too."""
-        self.usage.add(await self.call.activity.record(step))
+        stored = await self.call.activity.record(step)
+        self.usage.add(stored)
+        return stored
 
 
 class LedgerMiddleware(AgentMiddleware[Any, Any]):
@@ -123,20 +124,22 @@ async def _ask_model(
     call = steps.call
     if steps.turns >= call.max_turns:
         request = request.override(tools=[], messages=[*request.messages, HumanMessage(render("last_turn"))])
-    async with call.activity.slots:
-        check_drain()
-        if (bound := call.activity.account.exhausted("sub", 0)) not in (None, "sub_calls"):
-            raise ToolError(f"not sent: the budget's {bound} is used up")
-        started = time.monotonic()
+
+    async def send() -> AIMessage:
         with provider_errors(call.model):
-            response = await handler(request.override(model=await on_this_loop(request.model)))
+            model = await on_this_loop(request.model, retries=call.own_retries)
+            response = await handler(request.override(model=model))
         last = next((message for message in response.result if isinstance(message, AIMessage)), None)
         reply = received(last, request.messages, call.model)
         if steps.turns >= call.max_turns:
             reply = reply.model_copy(update={"tool_calls": [], "invalid_tool_calls": []})
-        step = call.step("model", {"message": dump(reply)}, key)
-        await steps.record(call.paid(step, reply, time.monotonic() - started))
-    return ModelResponse(result=[reply])
+        return reply
+
+    async def keep(reply: AIMessage, seconds: float) -> StepRecord:
+        return await steps.record(call.paid(call.step("model", {"message": dump(reply)}, key), reply, seconds))
+
+    step = await make(call.model_call(request.messages, send, keep, request.tools))
+    return ModelResponse(result=[load(step.body["message"])])
 
 
 class _PersonFirst(AgentMiddleware[Any, Any]):
@@ -217,7 +220,7 @@ def _plain(message: BaseMessage) -> Any:
     return [message.type, message.content, calls, getattr(message, "tool_call_id", None)]
 
 
-async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseMessage, dict[str, Any]]:
+async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseMessage, ModelUse]:
     """Runs one sub-agent to its end. Returns its last message and its usage."""
     steps, agent = _Steps(call), _agent(call)
     context = get_runtime().context
@@ -231,7 +234,7 @@ async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseM
     finally:
         _current.reset(token)
     steps.check()
-    return out["messages"][-1], steps.usage.plain()
+    return out["messages"][-1], steps.usage
 
 
 def _agent(call: "SubCall") -> Any:

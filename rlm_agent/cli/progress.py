@@ -93,6 +93,14 @@ class Lines:
         state = "ready" if event["ready"] else "not ready yet"
         return f"turn {self._turn}: answer ({state}): {first_words(event['content'], 80)}"
 
+    def _waiting(self, event: Event) -> str | None:
+        if event["who"] == "human":
+            return None  # the question is shown when the run has stopped for it
+        return f"waiting for {event['what']} until {event['until']}: {event['why']}"
+
+    def _budget_low(self, event: Event) -> str:
+        return f"budget: {event['spent']:,.6g} of {event['of']:,.6g} {event['bound']} are spent"
+
     _SPEAKERS: ClassVar[Mapping[str, Callable[["Lines", Event], str | None]]] = {
         "run.started": _run_started,
         "turn.started": _turn_started,
@@ -104,6 +112,8 @@ class Lines:
         "cell.finished": _cell_finished,
         "variables.lost": _variables_lost,
         "answer.updated": _answer_updated,
+        "waiting": _waiting,
+        "budget.low": _budget_low,
     }
 
 

@@ -77,7 +77,7 @@ def _how_to_go_on(activity: Activity, stopped_by: str) -> str | None:
         return None
     what = RAISE[stopped_by]
     if stopped_by == "budget":
-        bound = activity.account.exhausted("root", 0)
+        bound = activity.account.exhausted("root", 0) or activity.account.denied
         what = f"Budget({bound}=...)" if bound else what
     return f"stopped by {stopped_by}; raise {what} and invoke the thread again with None to go on"
 

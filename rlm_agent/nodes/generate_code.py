@@ -11,8 +11,10 @@ from langchain_core.runnables import RunnableConfig
 from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
+from rlm_agent.budget import Unaffordable
 from rlm_agent.draining import check_drain
 from rlm_agent.messages import dump
+from rlm_agent.model_calls import ModelCall, make
 from rlm_agent.models import ask, model_name, usage_of
 from rlm_agent.replies import PYTHON_TOOL, parsed, reminder_for, reply_body
 from rlm_agent.root_prompt import root_messages
@@ -44,6 +46,7 @@ async def generate_code(activity: Activity, state: Mapping[str, Any], config: Ru
     await activity.attach_state(state)
     await activity.load_chain(state.get("rlm_head"))
     await activity.load_extensions()
+    activity.warn()
     turn = await _next_turn(activity)
     pending: list[tuple[str, str]] = []
     for attempt in range(activity.spec.limits.malformed):
@@ -52,7 +55,10 @@ async def generate_code(activity: Activity, state: Mapping[str, Any], config: Ru
             if (bound := _bound(activity, state)) is not None:
                 return _finish(bound)
             _started(activity, turn)
-            step = await _ask(activity, turn, attempt, pending, config)
+            try:
+                step = await _ask(activity, turn, attempt, pending, config)
+            except Unaffordable:
+                return _finish("budget")
         if parsed(step).blocks:
             _started(activity, turn)
             return {"rlm_step": _execute(turn, attempt)}
@@ -143,15 +149,19 @@ async def _ask(
 ) -> StepRecord:
     """Asks the root and records its reply before anyone acts on it."""
     check_drain()
-    model = activity.spec.root
-    messages = root_messages(activity, pending)
-    started = time.monotonic()
-    async with activity.slots:
-        metadata = {**(config.get("metadata") or {}), "rlm_role": "root"}
-        asked = RunnableConfig(metadata=metadata, tags=list(config.get("tags") or []))
-        tools = [PYTHON_TOOL] if activity.spec.code_tool else None
-        reply = await ask(model, messages, config=asked, tools=tools, executor=sync_only_executor())
-        return await activity.record(_step(activity, turn, attempt, reply, time.monotonic() - started))
+    model, messages = activity.spec.root, root_messages(activity, pending)
+    metadata = {**(config.get("metadata") or {}), "rlm_role": "root"}
+    asked = RunnableConfig(metadata=metadata, tags=list(config.get("tags") or []))
+    tools = [PYTHON_TOOL] if activity.spec.code_tool else None
+
+    async def send() -> AIMessage:
+        own = activity.spec.limits.sub_tries == 1
+        return await ask(model, messages, config=asked, tools=tools, executor=sync_only_executor(), retries=own)
+
+    async def keep(reply: AIMessage, seconds: float) -> StepRecord:
+        return await activity.record(_step(activity, turn, attempt, reply, seconds))
+
+    return await make(ModelCall(activity, "root", model, messages, send, keep))
 
 
 def _step(activity: Activity, turn: _Turn, attempt: int, reply: AIMessage, seconds: float) -> StepRecord:

@@ -7,7 +7,7 @@ import pytest
 from faults import only_line
 from langchain_openai import ChatOpenAI
 
-from rlm_agent import Home, ModelError, create_rlm_agent
+from rlm_agent import Home, Limits, ModelError, create_rlm_agent
 
 ASK = '```python\nr = llm_batch(["What is one and one?", "안녕?"])\n```'
 SHOW = '```python\nanswer["content"] = [[s.ok, bool(s), s.error] for s in r]\nanswer["ready"] = True\n```'
@@ -24,9 +24,10 @@ def mock(llmock: Any) -> Iterator[Any]:
 
 
 def agent(home: Home, tools: Any = (), **options: Any) -> Any:
-    """Root and sub-agents of two names, so that replies can be meant for one of them."""
+    """Root and sub-agents of two names, so that replies can be meant for one of them. Trying again is the client's."""
     models = [ChatOpenAI(model=name, **{"max_retries": 0, "timeout": 5, **options}) for name in ("root", "sub")]
-    return create_rlm_agent(models[0], tools, sub_model=models[1], home=home, checkpointer=home.checkpointer)
+    given = {"sub_model": models[1], "home": home, "checkpointer": home.checkpointer, "limits": Limits(sub_tries=1)}
+    return create_rlm_agent(models[0], tools, **given)
 
 
 def root_writes(mock: Any, *cells: str) -> None:

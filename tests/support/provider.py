@@ -14,7 +14,7 @@ from typing import Any
 from langchain_openai import ChatOpenAI
 from openai_server import OpenAIServer, serve
 
-from rlm_agent import Home, create_rlm_agent
+from rlm_agent import Home, Limits, create_rlm_agent
 
 KEY = "sk-live-0123456789abcdefghij"
 
@@ -64,9 +64,10 @@ class Provider:
         return ChatOpenAI(model=model, base_url=self.server.url, api_key=KEY, **given)
 
     def agent(self, home: Home, tools: Any = (), *, client: dict[str, Any] | None = None, **options: Any) -> Any:
-        """An agent of the two models, its runs remembered in `home`."""
+        """An agent of the two models, its runs remembered in `home`; trying again is the client's, unless told so."""
         models = {"root": self.chat("root", **(client or {})), "sub": self.chat("sub", **(client or {}))}
-        options = {"sub_model": models["sub"], "checkpointer": home.checkpointer, **options}
+        given = {"sub_model": models["sub"], "checkpointer": home.checkpointer, "limits": Limits(sub_tries=1)}
+        options = {**given, **options}
         return create_rlm_agent(models["root"], tools, home=home, **options)
 
 

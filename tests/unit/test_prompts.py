@@ -34,6 +34,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "system_full": ("system", ROOT | SUB_AGENTS | FULL),
     "system_no_sub_calls": ("system_no_sub_calls", ROOT),
     "complaint": ("complaint", {"complaint": "한 줄만\nonly one line"}),
+    "repair": ("repair", {"problem": "$.n: '셋' is not of type 'integer'"}),
     "schema": ("schema", {"schema": '{"type": "string"}'}),
     "sub_agent": ("sub_agent", {"sub_turns": 8}),
     "system_tool": ("system", ROOT | SUB_AGENTS | {"reply_form": render("reply_tool")}),
