@@ -18,13 +18,13 @@ from rlm_agent.repl.image import Image, Row
 from rlm_agent.repl.leaves import Leaves
 from rlm_agent.repl.lost import Lost, reason
 from rlm_agent.repl.pickling import BLOCKS, NamespacePickler, describe
+from rlm_agent.repl.reserve import DEEP_STACK
 from rlm_agent.repl.slots import Slots, large_strings
 
 __all__ = ["Loss", "dump", "tombstones"]
 
 # Nested deeper than this, a value is lost, or left to `deep.py`; a stack of this size bears it.
 DEEPEST = 50_000
-STACK_BYTES = 256 << 20
 # Passes in which ranges that are too small are moved, before all ranges are dealt out anew.
 MOST_PASSES = 4
 # Beyond this many unused numbers, and more of them than used ones, all ranges are dealt out anew.
@@ -225,7 +225,7 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
     limit, size = sys.getrecursionlimit(), threading.stack_size()
     try:
         for part in (1, 4, 16):
-            threading.stack_size(STACK_BYTES // part)
+            threading.stack_size(DEEP_STACK // part)
             sys.setrecursionlimit(max(limit, DEEPEST // part))
             with ThreadPoolExecutor(1, "rlm-snapshot") as pool, suppress(RuntimeError):
                 running = pool.submit(work)

@@ -2,9 +2,11 @@
 
 import resource
 
-__all__ = ["RESERVE", "hold_back", "release"]
+__all__ = ["DEEP_STACK", "RESERVE", "hold_back", "release"]
 
 RESERVE = 64 << 20
+DEEP_STACK = 256 << 20
+"""Bytes of the stack on which a snapshot is taken. The C library keeps it mapped after that."""
 
 
 def hold_back() -> None:

@@ -233,7 +233,7 @@ def test_a_batch_is_one_interrupt_before_any_call_is_sent_and_decided_once() -> 
     out = desk.answer(APPROVE)
     assert out["rlm"]["content"][69] == "re p69"
     assert desk.paid == (1, 70)
-    assert views == [BatchView(70, 70, None)]
+    assert views == [BatchView(70, 70 * 500, None)], "what replies are usually long is counted, too"
 
 
 def test_a_batch_within_the_bound_asks_nobody() -> None:

@@ -5,7 +5,7 @@ import resource
 import sys
 from pathlib import Path
 
-from rlm_agent.repl.reserve import RESERVE
+from rlm_agent.repl.reserve import DEEP_STACK, RESERVE
 from rlm_agent.repl.sandbox.libc import few_arenas, prctl
 
 __all__ = ["TASKS", "limit", "limit_tasks"]
@@ -30,7 +30,8 @@ def limit(memory: int, disk: int) -> None:
     _lower(resource.RLIMIT_NOFILE, DESCRIPTORS)
     _lower(resource.RLIMIT_FSIZE, disk)
     few_arenas()
-    _lower(resource.RLIMIT_AS, _mapped() + memory + RESERVE)
+    # Snapshots must not take from a cell what it was promised.
+    _lower(resource.RLIMIT_AS, _mapped() + memory + RESERVE + DEEP_STACK)
     if sys.platform == "linux":
         # Orphans of what a cell starts stay below the worker, where the host finds and counts them.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
