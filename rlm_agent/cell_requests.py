@@ -15,7 +15,7 @@ from rlm_agent.approvals import ASK
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.estimates import expected
 from rlm_agent.functions import call_function, wrong_arguments
-from rlm_agent.gates import answered, ask_gate, ask_human, batch_gate
+from rlm_agent.gates import answered, ask_gate, batch_gate, wrong_question
 from rlm_agent.human import Pending, reason
 from rlm_agent.repl.kernel import CellPaused, Request
 from rlm_agent.store.records import BatchRecord, StepRecord
@@ -191,7 +191,7 @@ class CellRequests:
         if self._again:
             self.unrecorded.append(f"{request.name}(...)")
             return
-        error = wrong_arguments(ask_human, request.args, request.kwargs)
+        error = wrong_question(request)
         decision = None if error else await ask_gate(self._activity, self._turn, key, request)
         if isinstance(decision, Pending):
             wave.humans[request.id] = decision.key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_agent.approvals import ASK, BATCH, BatchView, Gate
 from rlm_agent.estimates import expected
-from rlm_agent.functions import call_user_code
+from rlm_agent.functions import call_user_code, wrong_arguments
 from rlm_agent.human import APPROVED, Decision, HumanQuestion, Pending, decided, reason
 from rlm_agent.repl.kernel import Request
 from rlm_agent.sub_calls import PlannedCall
@@ -17,9 +17,10 @@ from rlm_agent.sub_calls import PlannedCall
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
 
-__all__ = ["answered", "ask_gate", "ask_human", "batch_gate", "tool_gate"]
+__all__ = ["answered", "ask_gate", "ask_human", "batch_gate", "tool_gate", "wrong_question"]
 
 SHOWN_PROMPTS, SHOWN_CHARS = 3, 300
+MOST_ASKED = 8192
 
 
 async def tool_gate(activity: "Activity", turn: int, about: str, request: Any) -> Decision | Pending:
@@ -65,11 +66,27 @@ def ask_human(question: str) -> str:
     raise NotImplementedError("the host answers it")
 
 
+def wrong_question(request: Request) -> str | None:
+    """Why a call of `ask_human` cannot be put to a person; None where it can."""
+    if (why := wrong_arguments(ask_human, request.args, request.kwargs)) is not None:
+        return why
+    asked = _asked(request)
+    if not isinstance(asked, str) or not asked.strip():
+        return "TypeError: ask_human takes a str, the question"
+    if len(asked) > MOST_ASKED:
+        return f"ValueError: a question has at most {MOST_ASKED} characters, this one {len(asked)}: ask for one thing"
+    return None
+
+
+def _asked(request: Request) -> Any:
+    return request.args[0] if request.args else request.kwargs["question"]
+
+
 async def ask_gate(activity: "Activity", turn: int, about: str, request: Request) -> Decision | Pending:
-    """A person's answer to a question of the root's. The arguments of `request` fit `ask_human`."""
+    """A person's answer to a question of the root's that is no `wrong_question`."""
     gate = activity.spec.approvals.ask
     assert gate is not None
-    asked = str(request.args[0] if request.args else request.kwargs["question"])
+    asked = _asked(request)
 
     async def question() -> HumanQuestion | None:
         text = gate.description if isinstance(gate.description, str) else asked

@@ -61,9 +61,20 @@ class HumanQuestion:
 
     def payload(self, key: str) -> dict[str, Any]:
         """The value of the interrupt: LangChain's `HITLRequest` of one action, with what it is about and its key."""
-        action = {"name": self.name, "args": dict(self.args), "description": self.description}
+        action = {"name": self.name, "args": _storable(self.args), "description": _storable(self.description)}
         review = {"action_name": self.name, "allowed_decisions": list(self.allowed)}
         return {"action_requests": [action], "review_configs": [review], "what": self.what, "id": key}
+
+
+def _storable(value: Any) -> Any:
+    """The value as every saver can store it: no lone surrogates, integers above 64 bits as text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return str(value) if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63 else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """Calls that need a person: tools of sub-agents, batches, `ask_human`; through LangGraph's own interrupts."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command
@@ -105,12 +108,14 @@ def test_each_decision(answer: Any, result: str, sent: list[str]) -> None:
     assert open_run("t").waiting == []
 
 
-def test_until_all_are_answered_the_same_interrupts_come_again() -> None:
+@pytest.mark.parametrize("durability", ["sync", "exit"])
+def test_until_all_are_answered_the_same_interrupts_come_again(durability: Any) -> None:
     desk = Desk()
-    first = ids(desk.ask())
+    first = ids(desk.agent.invoke(ASKED, CONFIG, durability=durability))
     assert ids(desk.ask(None)) == first
     assert ids(desk.ask()) == first
-    assert ids(desk.answer({first["x"]: APPROVE})) == {"y": first["y"]}
+    answered = desk.agent.invoke(Command(resume={first["x"]: APPROVE}), CONFIG, durability=durability)
+    assert ids(answered) == {"y": first["y"]}
     assert ids(desk.ask(None)) == {"y": first["y"]}
     assert desk.sent == [], "the sub-agents go on together"
     out = desk.answer(REJECT)
@@ -273,6 +278,27 @@ def test_ask_human() -> None:
     assert desk.paid == (1, 0)
 
 
+def test_a_question_is_a_short_text_that_any_saver_can_store() -> None:
+    cell = """
+errors = []
+for wrong in [lambda: ask_human(), lambda: ask_human(3), lambda: ask_human("x" * 8193), lambda: ask_human("a", "b")]:
+    try:
+        wrong()
+    except RuntimeError as error:
+        errors.append(str(error))
+answer['content'] = [ask_human("\\ud800?"), errors]"""
+    desk = Desk(cell, interrupt_on={"ask_human": True}, checkpointer=SqliteSaver(memory()))
+    (waiting,) = desk.ask()["__interrupt__"]
+    assert waiting.value["action_requests"][0]["args"] == {"question": "\\ud800?"}
+    said, errors = desk.answer("네")["rlm"]["content"]
+    assert said == "네"
+    assert [error.split(": ")[1] for error in errors] == ["TypeError", "TypeError", "ValueError", "TypeError"]
+
+
+def memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", check_same_thread=False)
+
+
 def test_nobody_need_answer() -> None:
     cell = f"try:\n    {QUESTION.splitlines()[0]}\nexcept RuntimeError as error:\n    answer['content'] = str(error)"
     desk = Desk(cell, interrupt_on={"ask_human": True})
@@ -365,3 +391,32 @@ def test_a_host_without_a_saver_is_told() -> None:
     with pytest.raises(ConfigError, match="interrupt_on needs a checkpointer"):
         host(desk, None).invoke(ASKED)
     assert desk.paid == (0, 0)
+
+
+def test_inside_a_tool_of_another_agent() -> None:
+    desk = Desk("answer['content'] = str(llm('x'))", checkpointer=None)
+
+    def research(task: str) -> str:
+        """Looks into it."""
+        given: Any = {"messages": [("user", task)]}
+        return str(desk.agent.invoke(given)["rlm"]["content"])
+
+    def outer(messages: list[Any]) -> Any:
+        if messages[-1].type == "tool":
+            return messages[-1].content
+        return AIMessage("", tool_calls=[{"name": "research", "args": {"task": "q"}, "id": "1"}])
+
+    app = create_agent(ScriptedModel(replies=outer), [research], checkpointer=InMemorySaver())
+    (waiting,) = app.invoke(ASKED, CONFIG)["__interrupt__"]
+    assert waiting.value["what"] == "tool"
+    out = app.invoke(Command(resume=APPROVE), CONFIG)
+    assert (out["messages"][-1].content, desk.sent, desk.paid) == ("sent x / seen x", ["x"], (1, 2))
+
+
+@pytest.mark.slow
+def test_many_wait_at_once() -> None:
+    desk = Desk("r = llm_batch([f'p{i}' for i in range(100)])\nanswer['content'] = sum(each.ok for each in r)")
+    waiting = desk.ask()["__interrupt__"]
+    assert len(waiting) == 100
+    assert desk.answer({each.id: APPROVE for each in waiting})["rlm"]["content"] == 100
+    assert (len(desk.sent), desk.paid) == (100, (1, 200))

@@ -15,40 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import openai_server
 import pytest
+from command_line import COMMAND, Rlm
 
-from rlm_agent.cli.main import main
 from rlm_agent.keys import place
 from rlm_agent.store.home import Home
 
 QUESTION = "Which module defines the class ThreadPoolExecutor?"
-COMMAND = [sys.executable, "-m", "rlm_agent.cli.main"]
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Rlm = Callable[..., Ended]
-
-
-@pytest.fixture
-def rlm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rlm:
-    """Runs one command to its end."""
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["rlm", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """Plugins and strategies on the command line: `--tool`, `--tips`, a resume with both, `rlm tools`, `rlm tips`."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import openai_server
 import pytest
+from command_line import Rlm
 from plugin_site import PluginSite
-
-from rlm_agent.cli.main import main
 
 SOURCE = '''
 from langchain_core.tools import tool
@@ -35,29 +33,6 @@ def tools(settings):
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"day": "월요일"}'}}
 PART = 'print("one turn")'
 WHOLE = 'r = llm("날씨?")\nprint(r.error)\nanswer["content"] = str(r)\nanswer["ready"] = True'
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Rlm = Callable[..., Ended]
-
-
-@pytest.fixture
-def rlm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rlm:
-    """Runs one command to its end."""
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["rlm", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture
