@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-from rlm_agent.errors import ConfigError, RLMError
+from rlm_agent.errors import BudgetExceeded, ConfigError
 from rlm_agent.settings import Budget
 
 __all__ = ["Account", "Estimate", "ModelUse", "Unaffordable", "check_amounts", "raised", "usage_report"]
@@ -126,7 +126,7 @@ class Estimate:
         return Estimate(self.tokens + other.tokens, usd)
 
 
-class Unaffordable(RLMError):
+class Unaffordable(BudgetExceeded):
     """A model call that does not fit the budget. Never leaves the graph: a slot or `stopped_by` says it.
 
     Attributes:
@@ -214,6 +214,11 @@ class Account:
         self.reserved[role] = self.reserved.get(role, 0) + estimate.tokens
         self.reserved_usd += estimate.usd or 0.0
         return True
+
+    def check_seconds(self) -> None:
+        """Raises Unaffordable once the time is used up, for those who wait."""
+        if (bound := self._used_up(("seconds",), 0)) is not None:
+            raise Unaffordable(bound, f"not sent: the budget's seconds are used up ({self._figure(bound)})")
 
     def release(self, role: str, estimate: Estimate) -> None:
         """Gives back what was set aside: the call is recorded, or failed."""

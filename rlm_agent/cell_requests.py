@@ -153,9 +153,10 @@ class CellRequests:
         if self._again:
             self._leave_out([call for call in calls if call.key in new])
             return
+        # A batch of which anything is on record was let through by an earlier entry: it is not judged again.
         asked = [call.spec for call in calls if call.key in new]
         estimate = expected(account, asked, self._activity.spec.models, self._activity.spec.sub)
-        if new and (text := account.refusal(len(new), estimate)) is not None:
+        if new and (text := account.refusal(len(new), None if known else estimate)) is not None:
             await self._refuse(wave, request, refusal_key, text)
             return
         if new and not await self._approved(wave, request, refusal_key, [c for c in calls if c.key in new]):

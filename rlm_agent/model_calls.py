@@ -104,8 +104,12 @@ async def _place(call: ModelCall, gate: Gate) -> AsyncIterator[None]:
 
 
 async def _take_place(activity: Activity, gate: Gate) -> None:
+    def check() -> None:
+        check_drain()
+        activity.account.check_seconds()
+
     while True:
-        await gate.opened()
+        await gate.opened(check)
         await activity.slots.acquire()
         if not gate.left:
             return

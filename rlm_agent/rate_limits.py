@@ -14,7 +14,6 @@ from typing import Protocol
 
 from langchain_core.language_models import BaseChatModel
 
-from rlm_agent.draining import check_drain
 from rlm_agent.model_errors import base_url
 from rlm_agent.models import model_name
 from rlm_agent.setbacks import Setback
@@ -74,14 +73,14 @@ class Gate:
         """Seconds until it opens; 0 where it is open."""
         return max(0.0, self._until - self.clock.now())
 
-    async def opened(self) -> None:
+    async def opened(self, check: Callable[[], None]) -> None:
         """Waits until it is open.
 
-        Raises:
-            GraphDrained: the run is to stop; that ends the wait.
+        Args:
+            check: called again and again while it is closed; what it raises ends the wait.
         """
         while (left := self.left) > 0:
-            check_drain()
+            check()
             await self.clock.sleep(min(left, SLICE))
 
     def replied(self, sent_in: int) -> None:

@@ -8,7 +8,8 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
-from rlm_agent import Budget, Home, Limits, ModelError, create_rlm_agent, open_run
+from rlm_agent import Budget, Home, HomeError, Limits, ModelError, create_rlm_agent, open_run
+from rlm_agent.activity import Activity
 from rlm_agent.budget import Account, Estimate
 from rlm_agent.testing import ScriptedModel
 
@@ -179,6 +180,34 @@ def test_a_failed_call_gives_back_what_was_set_aside(home: Home) -> None:
         ScriptedModel(replies=writes(cell)), sub_model=sub, home=home, budget=Budget(sub_tokens=12_000)
     )
     assert agent.invoke(ASKED, THREAD)["rlm"]["content"] == [0, 4]
+
+
+def test_a_batch_that_was_let_through_is_not_refused_when_it_is_gone_on_with(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = "r = llm_batch([f'item {i}' for i in range(8)])\nout = [s.ok for s in r]\n" + SHOW
+    record, paid = Activity.record, []
+
+    async def until(self: Activity, step: Any) -> Any:
+        if len(paid) == 4 and step.role == "sub":
+            raise HomeError("the disk is gone")
+        stored = await record(self, step)
+        paid.extend([step] if step.role == "sub" else [])
+        return stored
+
+    def agent() -> Any:
+        root, sub = ScriptedModel(replies=writes(cell)), ScriptedModel(replies=lambda _: used(100, 600))
+        bounds, limits = Budget(sub_tokens=5000), Limits(concurrency=1)
+        given = {"home": home, "checkpointer": home.checkpointer, "budget": bounds, "limits": limits}
+        return create_rlm_agent(root, sub_model=sub, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Activity, "record", until)
+        with pytest.raises(HomeError, match="the disk is gone"):
+            agent().invoke(ASKED, THREAD)
+    out = agent().invoke(None, THREAD)
+    assert out["rlm"]["content"] == [True] * 7 + [False]
+    assert out["rlm"]["usage"]["sub"]["calls"] == 7
 
 
 def test_a_low_budget_is_said_once_and_not_again_after_a_resume(home: Home) -> None:

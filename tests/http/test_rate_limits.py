@@ -16,7 +16,7 @@ from openai_server import HANG_UP, STALL, Broken, Refusal
 from provider import Provider
 from stepped_clock import SteppedClock
 
-from rlm_agent import Home, Limits, ModelError, create_rlm_agent, open_run, rate_limits
+from rlm_agent import Budget, Home, Limits, ModelError, create_rlm_agent, open_run, rate_limits
 
 ASK = 'r = llm_batch(["a", "b", "c", "d"])\nslots = [[s.ok, str(s), s.error] for s in r]'
 SHOW = 'answer["content"] = slots\nanswer["ready"] = True'
@@ -174,6 +174,17 @@ def test_a_drain_ends_a_wait_and_the_run_goes_on_later(service: Provider, home: 
     out = agent.invoke(None, thread)
     assert [slot[0] for slot in out["rlm"]["content"]] == [True] * 4
     assert service.asked() == (2, 5), "those that were under way are recorded"
+
+
+def test_a_wait_ends_with_the_budgets_seconds(service: Provider, home: Home, thread: Any) -> None:
+    service.instead["root"].append(busy(60))
+    service.cells = (SHOW,)
+    agent = service.agent(home, limits=TRIES, budget=Budget(seconds=1))
+    started = time.monotonic()
+    out = agent.invoke({"messages": [("user", "q")]}, thread)
+    assert out["rlm"]["stopped_by"] == "budget"
+    assert "Budget(seconds=...)" in out["rlm"]["raise"]
+    assert time.monotonic() - started < 10
 
 
 def test_a_wait_of_hours_is_not_waited_for(service: Provider, home: Home, thread: Any) -> None:

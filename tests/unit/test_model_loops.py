@@ -79,3 +79,15 @@ async def test_azure_is_known_too() -> None:
     here: Any = await on_this_loop(model)
     assert http_of(here) is not http_of(model)
     assert str(here.root_async_client.base_url) == str(model.root_async_client.base_url)
+
+
+async def test_the_clients_own_retries_are_switched_off_in_the_copy_only() -> None:
+    own = httpx2.AsyncClient()
+    for model in (chat(max_retries=7), chat(max_retries=7, http_async_client=own)):
+        here: Any = await on_this_loop(model, retries=False)
+        assert here.root_async_client.max_retries == here.async_client._client.max_retries == 0
+        assert model.root_async_client.max_retries == 7
+    assert http_of(here) is own
+    await own.aclose()
+    scripted = ScriptedModel(replies=["x"])
+    assert await on_this_loop(scripted, retries=False) is scripted

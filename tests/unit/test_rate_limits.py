@@ -13,9 +13,12 @@ from rlm_agent.testing import ScriptedModel
 BUSY = Setback("rate limit (429)")
 
 
+def free() -> None:
+    """Nothing ends the wait."""
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedClock:
-    monkeypatch.setattr(rate_limits, "check_drain", lambda: None)
+def clock() -> SteppedClock:
     return SteppedClock()
 
 
@@ -29,7 +32,7 @@ def test_all_calls_of_one_moment_wait_once_and_no_shorter_than_asked(clock: Step
     assert sum(wait is not None for wait in news) == 1, "said once; jitter is no news"
 
     async def wait() -> float:
-        await gate.opened()
+        await gate.opened(free)
         return clock.time
 
     async def all_wait() -> list[float]:
@@ -68,7 +71,7 @@ def test_jitter_never_shortens(clock: SteppedClock) -> None:
     assert all(wait is not None and 10 <= wait <= 11 for wait in waits)
 
 
-def test_a_drain_ends_the_wait(clock: SteppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drain_ends_the_wait(clock: SteppedClock) -> None:
     class Drained(Exception):
         pass
 
@@ -76,11 +79,10 @@ def test_a_drain_ends_the_wait(clock: SteppedClock, monkeypatch: pytest.MonkeyPa
         if clock.time > 1:
             raise Drained
 
-    monkeypatch.setattr(rate_limits, "check_drain", drained)
     gate = Gate(clock)
     gate.close(Setback("busy", 500), 0)
     with pytest.raises(Drained):
-        asyncio.run(gate.opened())
+        asyncio.run(gate.opened(drained))
     assert clock.time < 2
 
 
@@ -91,16 +93,14 @@ def test_models_of_one_name_and_address_share_a_gate() -> None:
     assert gates.of(one) is not gates.of(other)
 
 
-def test_a_cancellation_ends_the_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "check_drain", lambda: None)
-
+def test_a_cancellation_ends_the_wait_at_once() -> None:
     async def cancelled() -> float:
         gate, loop = Gate(rate_limits.SystemClock()), asyncio.get_running_loop()
         gate.close(Setback("busy", 60), 0)
         started = loop.time()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await gate.opened()
+                await gate.opened(free)
         return loop.time() - started
 
     assert asyncio.run(cancelled()) < 1
