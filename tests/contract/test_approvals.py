@@ -168,6 +168,7 @@ def test_when_and_description_are_called_once_and_off_the_loop() -> None:
     assert [each.value["action_requests"][0]["description"] for each in out["__interrupt__"]] == ["보낼까요: x (3)"]
     assert desk.sent == ["y"]
     assert desk.ask(None)["__interrupt__"] == out["__interrupt__"]
+    assert len(desk.ask({"messages": [("user", "all is run again for a note")]})["__interrupt__"]) == 1
     assert desk.answer(APPROVE)["rlm"]["ready"]
     assert sorted(name for name, _ in seen) == ["description", "when", "when"]
     assert not any(thread == "rlm-loop" for _, thread in seen)
@@ -235,6 +236,7 @@ def test_a_batch_is_one_interrupt_before_any_call_is_sent_and_decided_once() -> 
     assert action["args"]["prompts"] == ["p0", "p1", "p2"]
     assert desk.paid == (1, 0)
     assert desk.ask(None)["__interrupt__"][0].id == waiting.id
+    desk.ask({"messages": [("user", "all is run again for a note")]})
     out = desk.answer(APPROVE)
     assert out["rlm"]["content"][69] == "re p69"
     assert desk.paid == (1, 70)
