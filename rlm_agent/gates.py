@@ -28,7 +28,7 @@ async def tool_gate(activity: "Activity", turn: int, about: str, request: Any) -
     call = request.tool_call
     gate = activity.spec.approvals.tools.get(call["name"])
     if gate is None:
-        return APPROVED
+        return await _as_asked_before(activity, turn, about)
 
     async def question() -> HumanQuestion | None:
         broken = await _broken_or_passed(gate, request)
@@ -44,7 +44,7 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
     """The decision about the new calls of a batch."""
     gate = activity.spec.approvals.batch
     if gate is None:
-        return APPROVED
+        return await _as_asked_before(activity, turn, about)
 
     async def question() -> HumanQuestion | None:
         spec = activity.spec
@@ -59,6 +59,15 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
         return HumanQuestion(BATCH, BATCH, args, _joined(text, broken), gate.allowed)
 
     return await decided(activity, turn, about, question)
+
+
+async def _as_asked_before(activity: "Activity", turn: int, about: str) -> Decision | Pending:
+    """Without a gate nobody is asked; but what a person was asked before, or has decided, stands."""
+
+    async def nobody() -> None:
+        return None
+
+    return await decided(activity, turn, about, nobody) if activity.asked else APPROVED
 
 
 def ask_human(question: str) -> str:

@@ -175,6 +175,26 @@ def test_when_and_description_are_called_once_and_off_the_loop() -> None:
     assert sorted(desk.sent) == ["x", "y"]
 
 
+@pytest.mark.parametrize("later", [{}, {"interrupt_on": None}])
+def test_a_rejection_stands_where_the_agent_is_made_anew_without_the_gate(later: Any) -> None:
+    saver = InMemorySaver()
+    first = Desk("answer['content'] = str(llm('x'))", checkpointer=saver)
+    (waiting,) = first.ask()["__interrupt__"]
+    desk = Desk("answer['content'] = str(llm('x'))", checkpointer=saver, **later)
+    (again,) = desk.ask({"messages": [("user", "a note")]})["__interrupt__"]
+    assert again.value == waiting.value
+    assert "rejected" in desk.answer(REJECT)["rlm"]["content"]
+    assert (first.sent, desk.sent, first.sub.calls + desk.sub.calls) == ([], [], 2)
+
+
+def test_a_batch_that_was_asked_about_waits_without_the_gate_too() -> None:
+    saver = InMemorySaver()
+    batch_desk(5, over(calls=3), checkpointer=saver).ask()
+    desk = Desk(BATCH % 5, plain=True, checkpointer=saver, interrupt_on=None)
+    assert desk.ask({"messages": [("user", "a note")]})["__interrupt__"]
+    assert desk.paid == (0, 0)
+
+
 def test_a_broken_when_lets_nothing_pass() -> None:
     def when(request: Any) -> bool:
         raise KeyError("nonesuch")
