@@ -25,8 +25,8 @@ class BatchView:
 
     Attributes:
         calls: how many are new; those on record are not sent.
-        tokens: estimate of their prompts: a token for four characters.
-        usd: estimate of their cost, with replies of 256 tokens each; None where the price of a model is unknown.
+        tokens: estimate of what it takes, one reply a call: a token for four characters of prompt, and usual replies.
+        usd: estimate of what that costs; None where the price of a model is unknown.
     """
 
     calls: int

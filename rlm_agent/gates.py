@@ -28,7 +28,8 @@ async def tool_gate(activity: "Activity", turn: int, about: str, request: Any) -
     call = request.tool_call
     gate = activity.spec.approvals.tools.get(call["name"])
     if gate is None:
-        return await _as_asked_before(activity, turn, about)
+        # What a person was asked before, or has decided, stands without the gate, too.
+        return await decided(activity, turn, about, None) if activity.asked else APPROVED
 
     async def question() -> HumanQuestion | None:
         broken = await _broken_or_passed(gate, request)
@@ -44,7 +45,9 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
     """The decision about the new calls of a batch."""
     gate = activity.spec.approvals.batch
     if gate is None:
-        return await _as_asked_before(activity, turn, about)
+        # Where tools of a batch may wait for a person, it is on record that the batch was admitted.
+        tools = activity.spec.approvals.tools
+        return await decided(activity, turn, about, _nobody if tools else None) if tools or activity.asked else APPROVED
 
     async def question() -> HumanQuestion | None:
         spec = activity.spec
@@ -61,13 +64,8 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
     return await decided(activity, turn, about, question)
 
 
-async def _as_asked_before(activity: "Activity", turn: int, about: str) -> Decision | Pending:
-    """Without a gate nobody is asked; but what a person was asked before, or has decided, stands."""
-
-    async def nobody() -> None:
-        return None
-
-    return await decided(activity, turn, about, nobody) if activity.asked else APPROVED
+async def _nobody() -> None:
+    """Nobody need be asked, which is recorded."""
 
 
 def ask_human(question: str) -> str:

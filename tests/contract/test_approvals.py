@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
@@ -33,8 +34,8 @@ class Desk:
         self.looked: list[str] = []
         self.root = ScriptedModel(replies=lambda _: f"```python\n{cell}\nanswer['ready'] = True\n```")
         self.sub = ScriptedModel(replies=(lambda m: f"re {m[-1].text}") if plain else self._sub)
-        given = {"interrupt_on": {"send": True}, "checkpointer": InMemorySaver(), **options}
-        self.agent = create_rlm_agent(self.root, [self.send, self.look], sub_model=self.sub, **given)
+        given = {"interrupt_on": {"send": True}, "checkpointer": InMemorySaver(), "sub_model": self.sub, **options}
+        self.agent = create_rlm_agent(self.root, [self.send, self.look], **given)
 
     def send(self, what: str) -> str:
         """Sends."""
@@ -193,6 +194,20 @@ def test_a_batch_that_was_asked_about_waits_without_the_gate_too() -> None:
     desk = Desk(BATCH % 5, plain=True, checkpointer=saver, interrupt_on=None)
     assert desk.ask({"messages": [("user", "a note")]})["__interrupt__"]
     assert desk.paid == (0, 0)
+
+
+def test_a_batch_that_was_admitted_is_not_refused_when_the_person_has_spoken() -> None:
+    def dear(messages: list[Any]) -> AIMessage:
+        usage = UsageMetadata(input_tokens=10, output_tokens=5000, total_tokens=5010)
+        call = {"name": "send", "args": {"what": "x"}, "id": "1"}
+        return AIMessage("", tool_calls=[call], usage_metadata=usage)
+
+    desk = Desk(
+        "r = llm('x')\nanswer['content'] = r.error", budget=Budget(sub_tokens=4000), sub_model=ScriptedModel(dear)
+    )
+    desk.ask()
+    assert "sub_tokens" in desk.answer(APPROVE)["rlm"]["content"], "the slot fails for want of tokens"
+    assert desk.sent == ["x"], "but what was approved has been done"
 
 
 def test_a_broken_when_lets_nothing_pass() -> None:
