@@ -62,6 +62,7 @@ class Activity:
         notes: all notes of the run.
         extensions: bounds of the question raised since it was asked.
         results: bodies of sub-calls recorded in this process and not yet handed to the cell, by key.
+        asked: a person was asked in this question before; what was asked stands, whatever this agent's `interrupt_on`.
         humans: keys of the answers that a sub-call waits for from a person, by the key of the sub-call.
         tool_agents: compiled sub-agents, by model and tools.
         addresses: what tools of this run may open, once one was asked; a child's are its parent's.
@@ -81,6 +82,7 @@ class Activity:
         self.notes: list[Note] = []
         self.extensions: list[Extension] = []
         self.results: dict[str, dict[str, Any]] = {}
+        self.asked = False
         self.humans: dict[str, tuple[str, ...]] = {}
         self.turn: TurnRun | None = None
         self.pending: PendingTurn | None = None
@@ -150,6 +152,7 @@ class Activity:
         for row in await self.home.read(self.home.ledger.usage, run.id, question.number):
             self.account.add(row)
         self.account.sub_calls = await self.home.read(self.home.ledger.count, run.id, "slot", question.number)
+        self.asked = await self.home.read(self.home.ledger.count, run.id, "human", question.number) > 0
         self.notes = await self.home.read(self.home.notes.list, run.id)
         await self.load_extensions()
 

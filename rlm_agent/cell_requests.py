@@ -144,11 +144,15 @@ class CellRequests:
         """Decides once, and records, whether a batch fits the budget."""
         home, account = self._activity.home, self._activity.account
         refusal_key = self._refusal_key(calls)
-        known = await home.read(home.ledger.get_many, [refusal_key, *(call.key for call in calls if not call.problem)])
+        admitted = keys.asked_key(keys.human_key(refusal_key))
+        sent = [call.key for call in calls if not call.problem]
+        known = await home.read(home.ledger.get_many, [refusal_key, admitted, *sent])
         if (refused := known.pop(refusal_key, None)) is not None:
             wave.refusals[request] = refused.body["text"]
             return
-        new = [call.key for call in calls if not call.problem and call.key not in known]
+        # What was admitted before it came to a person's word is not refused when the person has given it.
+        fits = known.pop(admitted, None) is not None
+        new = [key for key in sent if key not in known]
         self._activity.results.update({key: step.body for key, step in known.items()})
         if self._again:
             self._leave_out([call for call in calls if call.key in new])
@@ -156,7 +160,7 @@ class CellRequests:
         # A batch of which anything is on record was let through by an earlier entry: it is not judged again.
         asked = [call.spec for call in calls if call.key in new]
         estimate = expected(account, asked, self._activity.spec.models, self._activity.spec.sub)
-        if new and (text := account.refusal(len(new), None if known else estimate)) is not None:
+        if new and not fits and (text := account.refusal(len(new), None if known else estimate)) is not None:
             await self._refuse(wave, request, refusal_key, text)
             return
         if new and not await self._approved(wave, request, refusal_key, [c for c in calls if c.key in new]):

@@ -28,7 +28,8 @@ async def tool_gate(activity: "Activity", turn: int, about: str, request: Any) -
     call = request.tool_call
     gate = activity.spec.approvals.tools.get(call["name"])
     if gate is None:
-        return APPROVED
+        # What a person was asked before, or has decided, stands without the gate, too.
+        return await decided(activity, turn, about, None) if activity.asked else APPROVED
 
     async def question() -> HumanQuestion | None:
         broken = await _broken_or_passed(gate, request)
@@ -44,7 +45,9 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
     """The decision about the new calls of a batch."""
     gate = activity.spec.approvals.batch
     if gate is None:
-        return APPROVED
+        # Where tools of a batch may wait for a person, it is on record that the batch was admitted.
+        tools = activity.spec.approvals.tools
+        return await decided(activity, turn, about, _nobody if tools else None) if tools or activity.asked else APPROVED
 
     async def question() -> HumanQuestion | None:
         spec = activity.spec
@@ -59,6 +62,10 @@ async def batch_gate(activity: "Activity", turn: int, about: str, calls: Sequenc
         return HumanQuestion(BATCH, BATCH, args, _joined(text, broken), gate.allowed)
 
     return await decided(activity, turn, about, question)
+
+
+async def _nobody() -> None:
+    """Nobody need be asked, which is recorded."""
 
 
 def ask_human(question: str) -> str:

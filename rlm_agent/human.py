@@ -156,7 +156,7 @@ async def decided(
     activity: "Activity",
     turn: int,
     about: str,
-    question: Callable[[], Awaitable[HumanQuestion | None]],
+    question: Callable[[], Awaitable[HumanQuestion | None]] | None,
 ) -> Decision | Pending:
     """A person's decision, or that nobody need be asked.
 
@@ -164,7 +164,8 @@ async def decided(
         activity: of the run.
         turn: number of the turn.
         about: key of what it is about: a tool's result, a batch, a call of `ask_human`.
-        question: what a person is asked, or None where nobody is; called once, what it gives is recorded.
+        question: gives what a person is asked, or None where nobody is; called once, what it gives is recorded. Without
+            it nobody is asked anew, and nothing is recorded.
 
     Returns:
         The decision, {"type": "approve"} where nobody is asked; `Pending` until a person has answered.
@@ -176,6 +177,8 @@ async def decided(
         return dict(found[answer].body["decision"])
     step = found.get(asked)
     if step is None:
+        if question is None:
+            return APPROVED
         put = await question()
         step = await activity.record(human_step(activity, turn, asked, {"asked": put.plain() if put else None}))
     return APPROVED if step.body["asked"] is None else Pending(answer)

@@ -246,7 +246,7 @@ def _agent(call: "SubCall") -> Any:
             call.model,
             call.tools,
             middleware=[
-                *([_PersonFirst()] if activity.spec.approvals.tools else []),
+                *([_PersonFirst()] if activity.spec.approvals.tools or activity.asked else []),
                 LedgerMiddleware(),
                 *activity.spec.sub_middleware,
             ],

@@ -127,9 +127,10 @@ def _raised_for_its_owner(home: "Home", thread: str, budget: Sequence[str] | Non
 def _answered(prepared: "Prepared", answer: Answer) -> "Command[Any] | None":
     """The answer for what waits on the thread; None: it is gone on with as it is."""
     waiting = prepared.waiting()
-    if waiting and not prepared.agent.spec.approvals:
+    asks = any(each.value["what"] == "ask_human" for each in waiting)
+    if asks and prepared.agent.spec.approvals.ask is None:
         raise ConfigError(
-            "This run waits for a person about something that the program decides which started it: answer there, with "
+            "The program that started this run lets its root ask a person, and rlm resume does not: answer there, with "
             "invoke(Command(resume=...)) of its agent. Nothing was changed."
         )
     return answer.command(waiting) if answer else None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
@@ -33,8 +34,8 @@ class Desk:
         self.looked: list[str] = []
         self.root = ScriptedModel(replies=lambda _: f"```python\n{cell}\nanswer['ready'] = True\n```")
         self.sub = ScriptedModel(replies=(lambda m: f"re {m[-1].text}") if plain else self._sub)
-        given = {"interrupt_on": {"send": True}, "checkpointer": InMemorySaver(), **options}
-        self.agent = create_rlm_agent(self.root, [self.send, self.look], sub_model=self.sub, **given)
+        given = {"interrupt_on": {"send": True}, "checkpointer": InMemorySaver(), "sub_model": self.sub, **options}
+        self.agent = create_rlm_agent(self.root, [self.send, self.look], **given)
 
     def send(self, what: str) -> str:
         """Sends."""
@@ -168,10 +169,45 @@ def test_when_and_description_are_called_once_and_off_the_loop() -> None:
     assert [each.value["action_requests"][0]["description"] for each in out["__interrupt__"]] == ["보낼까요: x (3)"]
     assert desk.sent == ["y"]
     assert desk.ask(None)["__interrupt__"] == out["__interrupt__"]
+    assert len(desk.ask({"messages": [("user", "all is run again for a note")]})["__interrupt__"]) == 1
     assert desk.answer(APPROVE)["rlm"]["ready"]
     assert sorted(name for name, _ in seen) == ["description", "when", "when"]
     assert not any(thread == "rlm-loop" for _, thread in seen)
     assert sorted(desk.sent) == ["x", "y"]
+
+
+@pytest.mark.parametrize("later", [{}, {"interrupt_on": None}])
+def test_a_rejection_stands_where_the_agent_is_made_anew_without_the_gate(later: Any) -> None:
+    saver = InMemorySaver()
+    first = Desk("answer['content'] = str(llm('x'))", checkpointer=saver)
+    (waiting,) = first.ask()["__interrupt__"]
+    desk = Desk("answer['content'] = str(llm('x'))", checkpointer=saver, **later)
+    (again,) = desk.ask({"messages": [("user", "a note")]})["__interrupt__"]
+    assert again.value == waiting.value
+    assert "rejected" in desk.answer(REJECT)["rlm"]["content"]
+    assert (first.sent, desk.sent, first.sub.calls + desk.sub.calls) == ([], [], 2)
+
+
+def test_a_batch_that_was_asked_about_waits_without_the_gate_too() -> None:
+    saver = InMemorySaver()
+    batch_desk(5, over(calls=3), checkpointer=saver).ask()
+    desk = Desk(BATCH % 5, plain=True, checkpointer=saver, interrupt_on=None)
+    assert desk.ask({"messages": [("user", "a note")]})["__interrupt__"]
+    assert desk.paid == (0, 0)
+
+
+def test_a_batch_that_was_admitted_is_not_refused_when_the_person_has_spoken() -> None:
+    def dear(messages: list[Any]) -> AIMessage:
+        usage = UsageMetadata(input_tokens=10, output_tokens=5000, total_tokens=5010)
+        call = {"name": "send", "args": {"what": "x"}, "id": "1"}
+        return AIMessage("", tool_calls=[call], usage_metadata=usage)
+
+    desk = Desk(
+        "r = llm('x')\nanswer['content'] = r.error", budget=Budget(sub_tokens=4000), sub_model=ScriptedModel(dear)
+    )
+    desk.ask()
+    assert "sub_tokens" in desk.answer(APPROVE)["rlm"]["content"], "the slot fails for want of tokens"
+    assert desk.sent == ["x"], "but what was approved has been done"
 
 
 def test_a_broken_when_lets_nothing_pass() -> None:
@@ -235,6 +271,7 @@ def test_a_batch_is_one_interrupt_before_any_call_is_sent_and_decided_once() -> 
     assert action["args"]["prompts"] == ["p0", "p1", "p2"]
     assert desk.paid == (1, 0)
     assert desk.ask(None)["__interrupt__"][0].id == waiting.id
+    desk.ask({"messages": [("user", "all is run again for a note")]})
     out = desk.answer(APPROVE)
     assert out["rlm"]["content"][69] == "re p69"
     assert desk.paid == (1, 70)

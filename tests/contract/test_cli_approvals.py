@@ -120,4 +120,21 @@ def test_what_another_program_asks_is_answered_there(rlm: Rlm) -> None:
     for answer in ((), ("--reply", "서울")):
         refused = rlm("resume", "t", "--model", "openai:gpt-5", *answer)
         assert (refused.code, refused.out) == (2, "")
-        assert "the program decides which started it" in refused.err
+        assert "The program that started this run lets its root ask" in refused.err
+
+
+def test_a_batch_that_another_program_asks_about_is_answered_here(rlm: Rlm, served: Any) -> None:
+    CELLS["bat"] = "answer['content'] = str(llm('one'))\nanswer['ready'] = True"
+    with Home() as home:
+        agent = create_rlm_agent(
+            "openai:gpt-5", interrupt_on={"llm_batch": True}, home=home, checkpointer=home.checkpointer
+        )
+        given: Any = {"messages": [("user", "bat")]}
+        agent.invoke(given, {"configurable": {"thread_id": "t"}})
+    asked = rlm("resume", "t", "--model", "openai:gpt-5")
+    assert asked.code == 4
+    assert "the root wants to send a batch" in asked.err
+    assert "answer: rlm resume t --approve | --reject WHY" in asked.err
+    assert len(served.requests) == 1
+    done = rlm("resume", "t", "--approve", "--model", "openai:gpt-5")
+    assert (done.code, len(served.requests)) == (0, 2), done.err

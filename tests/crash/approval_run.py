@@ -1,7 +1,8 @@
 """A run in which two calls need a person, as `python approval_run.py HOME LOGS PLACE STEP`.
 
 PLACE is "alone", or "host": the agent is a node of a graph with a state and a saver of its own. STEP is "ask", which
-prints what waits and then waits to be killed, or "answer", which approves one, rejects the other, and prints the end.
+prints what waits and then waits to be killed; "approve" answers the one that is approved; "again" prints how many wait;
+"answer" approves one, rejects the other, and prints the end.
 """
 
 import json
@@ -77,8 +78,13 @@ def main(home: str, logs: str, place: str, step: str) -> None:
             out = graph.invoke(given, CONFIG)
             print(json.dumps({each.id: each.value for each in out["__interrupt__"]}), flush=True)
             time.sleep(120)
+        if step == "again":
+            print(json.dumps({"waiting": len(graph.invoke(None, CONFIG)["__interrupt__"])}), flush=True)
+            return
         waiting = graph.get_state(CONFIG).interrupts
         answers = {each.id: _decision(each.value) for each in waiting}
+        if step == "approve":
+            answers = {id_: decision for id_, decision in answers.items() if decision["type"] == "approve"}
         # A run killed after its answers were recorded has nothing to answer, and is gone on with.
         out = graph.invoke(Command(resume=answers) if answers else None, CONFIG)
         print(json.dumps({"content": out["rlm"]["content"], "answer": out.get("answer")}), flush=True)

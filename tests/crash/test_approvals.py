@@ -39,7 +39,6 @@ def test_one_is_approved_and_one_rejected_in_another_process(place: str, tmp_pat
     ("place", "point"),
     [
         pytest.param("alone", "human.written:1", marks=pytest.mark.slow),
-        pytest.param("host", "human.written:1", marks=pytest.mark.slow),
         pytest.param("alone", "human.before:2", marks=pytest.mark.slow),
         pytest.param("host", "human.written:2", marks=pytest.mark.slow),
         pytest.param("alone", "human.written:2", marks=pytest.mark.slow),
@@ -54,3 +53,17 @@ def test_killed_while_the_answers_are_taken_in(place: str, point: str, tmp_path:
     asked = scene.asked()
     assert (asked["root"], asked["sub"]) == (1, 5)
     assert 1 <= asked["tool"] <= (2 if point.startswith("tool.before") else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["alone", "host"])
+def test_an_answer_on_record_is_not_asked_for_again(place: str, tmp_path: Path) -> None:
+    """Killed when the ledger had it, and no checkpoint."""
+    scene, _ = killed_waiting(tmp_path / "run", place)
+    scene.arguments = (place, "approve")
+    scene.die("human.written:1")
+    scene.arguments = (place, "again")
+    assert scene.finish() == {"waiting": 1}
+    scene.arguments = (place, "answer")
+    assert scene.finish()["content"] == RIGHT
+    assert scene.asked() == {"root": 1, "sub": 5, "tool": 1}
