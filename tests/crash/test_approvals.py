@@ -26,7 +26,7 @@ def killed_waiting(root: Path, place: str) -> tuple[Scene, dict[str, Any]]:
     return scene, json.loads(line)
 
 
-@pytest.mark.parametrize("place", ["alone", "host"])
+@pytest.mark.parametrize("place", [pytest.param("alone", marks=pytest.mark.slow), "host"])
 def test_one_is_approved_and_one_rejected_in_another_process(place: str, tmp_path: Path) -> None:
     scene, waiting = killed_waiting(tmp_path / "run", place)
     assert sorted(value["action_requests"][0]["args"]["what"] for value in waiting.values()) == ["y", "글"]
