@@ -1,7 +1,8 @@
 """Shared by all tests: a home of its own for every test, no key of the developer's, options, the printed matrix."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,10 +63,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """$RLM_HOME is a new directory in every test."""
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """$RLM_HOME is a new directory in every test; what homes a test left open is closed after it."""
     home = tmp_path / "home"
     monkeypatch.setenv("RLM_HOME", str(home))
     for name in ("RLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
         monkeypatch.delenv(name, raising=False)
-    return home
+    yield home
+    if "rlm_agent.store.home" in sys.modules:
+        sys.modules["rlm_agent.store.home"]._close_all()

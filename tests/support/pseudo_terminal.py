@@ -69,7 +69,10 @@ class PseudoTerminal:
 
     def _read(self, seconds: float) -> bool:
         """Reads what is there; False once the other side is closed."""
-        if select.select([self._master], [], [], seconds)[0]:
+        # Not select.select, which knows no descriptor above 1023.
+        poll = select.poll()
+        poll.register(self._master, select.POLLIN)
+        if poll.poll(seconds * 1000):
             try:
                 data = os.read(self._master, 65536)
             except OSError:  # Linux: nobody holds the other side any more
