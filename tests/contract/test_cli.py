@@ -358,6 +358,7 @@ def test_doctor_fails_where_the_home_cannot_be_written(rlm: Rlm, tmp_path: Path)
     assert "something fails" in ended.out
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_the_resume_command_and_the_run_goes_on(rlm: Rlm, served: Any) -> None:
     asked, released = threading.Event(), threading.Event()
 

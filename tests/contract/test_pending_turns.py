@@ -55,6 +55,7 @@ def test_the_next_reply_is_asked_for_while_a_slow_snapshot_is_written(tmp_path: 
     assert open_run("t", home=tmp_path).eval("n", turn=1).output == "1\n"
 
 
+@pytest.mark.slow
 def test_what_a_slow_snapshot_lost_is_told_a_turn_later(tmp_path: Path) -> None:
     lossy = SLOW.replace("print(", "lines = (x for x in 'ab')\nprint(")
     root, _out = ask(tmp_path, ASK, lossy, "```python\nn += 1\n```", READY)

@@ -135,6 +135,7 @@ print(ascii(out["rlm"]["content"]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_sub_agent_has_its_sources_and_leave_after_the_resume(tmp_path: Path) -> None:
     program = PROGRAM.format(here=str(Path(__file__).parent), flag=str(tmp_path / "flag"))
     first = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -67,6 +67,7 @@ def check(tmp_path: Path, kills: list[tuple[int, float]]) -> None:
     assert out["usage"]["sub"]["calls"] == CALLS
 
 
+@pytest.mark.slow
 def test_killed_in_each_of_two_batches(tmp_path: Path) -> None:
     check(tmp_path, [(7, 0.0), (40, 0.0)])
 

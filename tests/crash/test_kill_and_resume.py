@@ -87,7 +87,7 @@ SLOW = pytest.mark.slow
     ("durability", "place"),
     [
         ("sync", "alone"),
-        ("async", "node"),
+        pytest.param("async", "node", marks=SLOW),
         ("exit", "node"),
         pytest.param("sync", "node", marks=SLOW),
         pytest.param("async", "alone", marks=SLOW),
@@ -102,6 +102,7 @@ def test_interrupted_by_ctrl_c_in_the_batch(tmp_path: Path) -> None:
     check(tmp_path, ("async", "alone"), after=3, extra=0.0, number=signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_calls_on_their_way_be_answered(tmp_path: Path) -> None:
     home, log, how = tmp_path / "crash-home", tmp_path / "calls.jsonl", ("async", "few")
     kill_in_batch(home, log, how, after=1, extra=0.0, number=signal.SIGINT)

@@ -52,6 +52,7 @@ def each_asked_once(scene: Scene, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_at_the_same_instant_without_a_wait(number: int, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN)
     pairs, pids = outcomes(scene, number, 0.0)

@@ -84,6 +84,7 @@ def test_a_class_is_located_in_three_turns_without_noise(library: dict[str, str]
     assert all("%|" not in text for text in seen)
 
 
+@pytest.mark.slow
 def test_thirty_drawn_definitions_are_located_in_little_time(library: dict[str, str]) -> None:
     modules: dict[tuple[str, str], set[str]] = {}
     for path, text in library.items():
