@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rlm_agent import create_rlm_agent, open_run
 from rlm_agent.store.home import default_home
 from rlm_agent.testing import ScriptedModel
