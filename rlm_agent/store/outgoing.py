@@ -27,9 +27,9 @@ __all__ = ["export_run"]
 
 _TURNS = """
     WITH RECURSIVE needed (id) AS (
-        SELECT id FROM turns WHERE run = ?1
-        UNION SELECT head FROM runs WHERE id = ?1 AND head IS NOT NULL
-        UNION SELECT turn FROM refs WHERE run = ?1
+        SELECT id FROM turns WHERE run = :run
+        UNION SELECT head FROM runs WHERE id = :run AND head IS NOT NULL
+        UNION SELECT turn FROM refs WHERE run = :run
         UNION SELECT t.parent FROM needed JOIN turns t ON t.id = needed.id WHERE t.parent IS NOT NULL)
     SELECT t.id FROM needed JOIN turns t ON t.id = needed.id ORDER BY t.number, t.rowid"""
 _RETAINED = "SELECT 1 FROM refs WHERE turn = ?"
@@ -86,7 +86,7 @@ class _Outgoing:
     def __init__(self, blobs: Blobs, connection: Connection, run: str) -> None:
         self._blobs, self._connection, self._run = blobs, connection, run
         self._last = {run: _ALL, **origins(connection, run)}
-        ids = [id for (id,) in connection.execute(_TURNS, (run,))]
+        ids = [id for (id,) in connection.execute(_TURNS, {"run": run})]
         self._turns = list(read_turns(connection, ids))
         self._keys: dict[str, None] = {}
         self._corpora: dict[str, None] = {}
