@@ -262,7 +262,7 @@ def held(scratches: Path) -> dict[str, int]:
     return {"descriptors": fds, "threads": threading.active_count(), "scratch files": files}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_five_hundred_faulty_cells_leave_nothing(
     make_repl: Callable[..., Awaitable[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
