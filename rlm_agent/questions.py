@@ -94,7 +94,15 @@ async def reopen(
         question = replace(question, status="open", stopped_by=None, result=None)
     await activity.attach(run, question)
     reach("resume.reopened")
-    return await enter(activity, Step(phase="generate"), messages)
+    return await enter(activity, Step(phase=await _reopened_at(activity)), messages)
+
+
+async def _reopened_at(activity: Activity) -> str:
+    """Where a question goes on: at the check, where the run's own last turn was ready and nothing was said since."""
+    head = await activity.home.read(activity.home.turns.head, activity.run.id)
+    own = head is not None and (head.run, head.question) == (activity.run.id, activity.question.number)
+    unread = any(note.turn is None for note in activity.notes)
+    return "check" if head is not None and own and head.answer["ready"] and not unread else "generate"
 
 
 async def first_question(activity: Activity, asked: Asked, path: str) -> dict[str, Any]:

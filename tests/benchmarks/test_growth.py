@@ -55,7 +55,7 @@ def run(path: Path, turns: int) -> tuple[Probe, int, int]:
     return probe, row, state
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_growth_a_turn_is_constant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     probe, _, _ = run(tmp_path / "long", 1000)
     marks = (20, 200, 1000)

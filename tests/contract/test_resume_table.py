@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from rlm_agent import Budget, ConfigError, Home, ModelError, create_rlm_agent, open_run
+from rlm_agent import Budget, ConfigError, Home, HomeError, ModelError, create_rlm_agent, open_run
 from rlm_agent.testing import ScriptedModel, read_calls
 
 READY = '```python\nanswer["content"] = f"{task}: {len(context or [])} {n}"\nanswer["ready"] = True\n```'
@@ -66,6 +66,36 @@ def test_unfinished_resumes(bench: Bench, given: Any) -> None:
     assert out["rlm"]["turns"] == 2
     assert bench.paid == 2
     assert texts(out) == ["q", "q: 3 1"], "the message is not added again"
+
+
+@pytest.mark.parametrize("place", ["rlm_agent.nodes.check_answer._complaint", "rlm_agent.nodes.finish._conclude"])
+def test_a_ready_answer_is_checked_and_given_not_asked_for_again(
+    bench: Bench, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise HomeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, broken)
+        with pytest.raises(HomeError):
+            bench.agent([FIRST, READY]).invoke(asked("q", context="abc"), THREAD)
+    checked: list[Any] = []
+    out = bench.agent([], check=checked.append).invoke(None, THREAD)
+    assert (out["rlm"]["content"], out["rlm"]["turns"], bench.paid) == ("q: 3 1", 2, 2)
+    assert checked == (["q: 3 1"] if "check" in place else []), "what was checked is on record"
+
+
+def test_a_note_to_a_ready_answer_is_read_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise HomeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rlm_agent.nodes.finish._conclude", broken)
+        with pytest.raises(HomeError):
+            bench.agent([FIRST, READY]).invoke(asked("q", context="abc"), THREAD)
+    out = bench.agent([READY.replace("{n}", "{n + 1}")]).invoke(asked("one more"), THREAD)
+    assert out["rlm"]["content"] == "q: 3 2"
+    assert "one more" in bench.seen[-1][-1].content
 
 
 def test_unfinished_and_another_message_is_a_note(bench: Bench) -> None:

@@ -73,7 +73,7 @@ def test_killed_in_each_of_two_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(1, 10))])
 def test_killed_at_many_instants(seed: int, tmp_path: Path) -> None:
     draw = random.Random(seed)
     places = sorted(draw.sample(range(1, CALLS), 3))

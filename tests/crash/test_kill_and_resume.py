@@ -114,7 +114,7 @@ def test_ctrl_c_lets_calls_on_their_way_be_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(1, 10))])
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 def test_killed_at_ten_instants(durability: str, seed: int, tmp_path: Path) -> None:
     draw = random.Random(f"{durability}-{seed}")
