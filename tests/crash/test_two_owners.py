@@ -81,6 +81,7 @@ def test_an_owner_that_was_stopped_beyond_its_lease_comes_back(tmp_path: Path) -
         assert time.monotonic() < deadline
         time.sleep(0.005)
     first.send_signal(signal.SIGSTOP)
+    os.waitpid(first.pid, os.WUNTRACED)  # all its threads stand still; until then one may commit
     known = scene.recorded()
     begun = scene.asked()
     assert 0 < begun["sub slow"] < CALLS, "it was stopped within the batch"
