@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -72,6 +73,22 @@ def test_at_the_same_instant_with_a_wait(tmp_path: Path) -> None:
     each_asked_once(scene, 2)
 
 
+def stop_between_commits(pid: int, database: Path) -> None:
+    """Stops a process where it does not hold the file's lock: in the middle of a commit nobody else could go on."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)  # all its threads stand still; until then one may commit
+        connection = sqlite3.connect(database, timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.002)
+        finally:
+            connection.close()
+
+
 @pytest.mark.slow
 def test_an_owner_that_was_stopped_beyond_its_lease_comes_back(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN, ("slow",))
@@ -80,8 +97,7 @@ def test_an_owner_that_was_stopped_beyond_its_lease_comes_back(tmp_path: Path) -
     while sum(call.model == "sub slow" for call in read_calls(scene.logs / "models.jsonl", "reply")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    first.send_signal(signal.SIGSTOP)
-    os.waitpid(first.pid, os.WUNTRACED)  # all its threads stand still; until then one may commit
+    stop_between_commits(first.pid, scene.home / "home.db")
     known = scene.recorded()
     begun = scene.asked()
     assert 0 < begun["sub slow"] < CALLS, "it was stopped within the batch"
