@@ -159,7 +159,7 @@ def later(): return t(), started(), draw(2), stamp()
     assert done.readings == (1, 2, 3)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="it is not deprecated before")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="python: it is not deprecated before 3.12")
 async def test_what_is_deprecated_says_so_at_the_cells_line(make_repl: MakeRepl) -> None:
     repl = await make_repl()
     shown = await repl.shown("from datetime import datetime\nx = datetime.utcnow()")
