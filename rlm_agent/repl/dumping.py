@@ -18,7 +18,7 @@ from rlm_agent.repl.image import Image, Row
 from rlm_agent.repl.leaves import Leaves
 from rlm_agent.repl.lost import Lost, reason
 from rlm_agent.repl.pickling import BLOCKS, NamespacePickler, describe
-from rlm_agent.repl.reserve import DEEP_STACK
+from rlm_agent.repl.reserve import DEEP_STACK, deep_stack_taken
 from rlm_agent.repl.slots import Slots, large_strings
 
 __all__ = ["Loss", "dump", "tombstones"]
@@ -229,6 +229,7 @@ def _with_deep_stack(work: Callable[[], T]) -> T:
             sys.setrecursionlimit(max(limit, DEEPEST // part))
             with ThreadPoolExecutor(1, "rlm-snapshot") as pool, suppress(RuntimeError):
                 running = pool.submit(work)
+                deep_stack_taken(DEEP_STACK // part)
                 break
         else:
             raise MemoryError("no memory is left for a thread that saves the variables")

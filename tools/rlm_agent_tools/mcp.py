@@ -72,7 +72,8 @@ def _listed(connection: dict[str, Any], prefix: str, seconds: int) -> "list[Base
         from langchain_mcp_adapters.client import MultiServerMCPClient
     except ModuleNotFoundError as error:
         raise ToolError(f"{error.name} is not installed: pip install 'langgraph-rlm[mcp]'") from error
-    client = MultiServerMCPClient({prefix or "mcp": connection}, tool_name_prefix=bool(prefix))  # type: ignore[dict-item]
+    connections: dict[str, Any] = {prefix or "mcp": connection}
+    client = MultiServerMCPClient(connections, tool_name_prefix=bool(prefix))
 
     async def listed() -> Any:
         async with asyncio.timeout(seconds):
