@@ -1,18 +1,45 @@
-"""Shared by all tests: a home of its own for every test, no key of the developer's, options, the printed matrix."""
+"""Shared by all tests: a home of its own for every test, no key of the developer's, options, processes, the matrix."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tables import hand_over, merge, table
+
+MOST_PROCESSES = 8
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
     parser.addoption("--exhaustive", action="store_true", help="run what takes half an hour and more, too")
     parser.addoption("--kills", type=int, default=8, help="how often the crash suite kills its run of thirty turns")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Whole folders run in a process for each core, file by file, where pytest-xdist is there; `-n 0` is for one."""
+    option = config.option
+    if getattr(option, "numprocesses", 0) is not None or hasattr(config, "workerinput"):
+        return
+    looked_at = option.capture == "no" or option.collectonly or option.usepdb or option.trace
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if folders and cores > 1 and not looked_at:
+        option.numprocesses, option.dist = min(cores, MOST_PROCESSES), "loadfile"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    hand_over(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A hook of pytest-xdist: one of its processes has ended."""
+    merge(node.config, getattr(node, "workeroutput", {}))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,13 +58,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: {why}"))
 
 
-_CELLS = pytest.StashKey[dict[tuple[str, str, str], str]]()
-
-
 @pytest.fixture
 def matrix(request: pytest.FixtureRequest) -> Callable[[str, str, str, str], None]:
     """Fills in one cell of the embedding matrix, which is printed at the end: (place, saver, entry, outcome)."""
-    cells = request.config.stash.setdefault(_CELLS, {})
+    cells = table(request.config, "embedding")
 
     def fill(place: str, saver: str, entry: str, outcome: str) -> None:
         cells[place, saver, entry] = outcome
@@ -47,7 +71,7 @@ def matrix(request: pytest.FixtureRequest) -> Callable[[str, str, str, str], Non
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the embedding matrix, where its tests ran."""
-    cells = config.stash.get(_CELLS, {})
+    cells = table(config, "embedding")
     if not cells:
         return
     entries = list(dict.fromkeys(entry for _, _, entry in cells))

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from ranges import Ranges
-
-RESULTS = pytest.StashKey[dict[tuple[str, str], str]]()
+from tables import table
 
 
 @pytest.fixture(scope="session")
@@ -17,14 +16,14 @@ def ranges() -> Iterator[Ranges]:
 
 
 @pytest.fixture(scope="session")
-def results(request: pytest.FixtureRequest) -> dict[tuple[str, str], str]:
+def results(request: pytest.FixtureRequest) -> dict[tuple[str, ...], str]:
     """(attack, user) -> "breach", or the layer that refused."""
-    return request.config.stash.setdefault(RESULTS, {})
+    return table(request.config, "attacks")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Attacks, blocked, and by which layer."""
-    results = config.stash.get(RESULTS, {})
+    results = table(config, "attacks")
     if not results:
         return
     terminalreporter.section("attacks")

@@ -105,7 +105,7 @@ async def test_fifty_sessions_leave_nothing_behind() -> None:
             await shown(session, "open('left', 'w').close(); import os; print(os.getcwd())") for session in batch
         ]
         await asyncio.gather(*(session.close() for session in batch))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     assert all(map(is_gone, pids))
     assert not any(map(os.path.exists, scratches))
 
