@@ -244,7 +244,7 @@ _PAGES: dict[str, Callable[[_Handler], None]] = {
     "/pdf/as-html": lambda h: h.reply(pdf(["Disguised"]), "text/html"),
     "/html/binary": lambda h: h.reply(bytes(range(256)) * 40),
     "/html/deep": lambda h: h.reply("<div>" * 20_000 + "deep"),
-    "/html/attributes": lambda h: h.reply("<p " + " ".join(f"a{n}=1" for n in range(60_000)) + ">x</p>"),
+    "/html/attributes": lambda h: h.reply("<p " + " ".join(f"a{n}=1" for n in range(150_000)) + ">x</p>"),
     "/html/base": lambda h: h.reply(
         '<base href="/doc/"><p>based</p><a href="3">three</a><a href="javascript:x()">j</a>'
     ),
