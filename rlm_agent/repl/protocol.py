@@ -97,7 +97,18 @@ def _calls(number: int, kind: str, message: dict[str, Any]) -> Request:
         raise KernelError("The REPL worker broke the protocol: a call without a prompt.")
     if why := problem(calls):
         raise KernelError(f"The REPL worker broke the protocol: a call is no plain data: {why}.")
-    return Request(number, known[kind], calls=tuple(calls))
+    return Request(number, known[kind], calls=tuple(calls), contexts=_contexts(calls, message) if kind == "rlm" else ())
+
+
+def _contexts(calls: list[dict[str, Any]], message: dict[str, Any]) -> tuple[Any, ...]:
+    """The contexts that the calls name, each by its place."""
+    contexts = _field(message, "contexts", list)
+    named = [call["context"] for call in calls if "context" in call]
+    if not all(type(place) is int and 0 <= place < len(contexts) for place in named):
+        raise KernelError("The REPL worker broke the protocol: a call names a context that is not there.")
+    if not all(isinstance(context, str | list | dict) for context in contexts) or problem(contexts):
+        raise KernelError("The REPL worker broke the protocol: a context is no plain text, list or dict.")
+    return tuple(contexts)
 
 
 def parse_done(message: dict[str, Any]) -> CellDone:

@@ -107,7 +107,8 @@ class Ledger:
 
     def replies(self, run: str, after: int) -> list[StepRecord]:
         """The run's own root replies to turns with a number above `after`, in the order they were recorded."""
-        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE run = ? AND turn > ? AND kind = 'root' AND child = '' ORDER BY at"
+        own = "run = ? AND turn > ? AND kind = 'root' AND child = ''"
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE {own} ORDER BY at"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
         return [self._from_row(row) for row in rows]
@@ -117,6 +118,13 @@ class Ledger:
         with self._database.reading() as connection:
             for row in connection.execute(_OF_KIND, (run, kind)):
                 yield self._from_row(row)
+
+    def of_child(self, child: str, kind: StepKind) -> list[StepRecord]:
+        """The steps of one kind that a child took, in the order they were recorded."""
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE child = ? AND child != '' AND kind = ? ORDER BY at"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (child, kind)).fetchall()
+        return [self._from_row(row) for row in rows]
 
     def count(self, run: str, kind: StepKind | None = None, question: int | None = None) -> int:
         """How many steps a run has, or one question of it, of one kind or of all."""

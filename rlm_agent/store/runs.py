@@ -21,7 +21,10 @@ from rlm_agent.store.writer import Op
 
 __all__ = ["Runs"]
 
-_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version, r.removed, r.parent, r.call"
+_RUN = (
+    "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version, r.removed, r.parent, "
+    "r.call"
+)
 _QUESTION = (
     "q.run, q.number, q.find_key, q.status, q.stopped_by, q.active_seconds, q.created, q.version, q.body, q.result"
 )
