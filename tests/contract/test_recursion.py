@@ -240,7 +240,7 @@ def test_children_are_runs_that_can_be_looked_at(home: Home) -> None:
     top, child = sorted(runs("top", home=home), key=lambda view: view.record.created)
     assert open_run("top", home=home).id == top.id
     assert (child.record.parent, child.status, str(child.answer.content)) == (top.id, "answered", "abcabc")
-    assert [turn.code for turn in child.turns][0] == "mine = context * 2"
+    assert child.turns[0].code == "mine = context * 2"
     assert child.value("mine") == "abcabc"
     assert child.usage["total"]["calls"] == 2
     assert top.usage["total"]["calls"] == 4
