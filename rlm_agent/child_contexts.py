@@ -24,9 +24,13 @@ async def with_contexts(activity: "Activity", request: Request) -> Request:
     """
     if request.kind != "rlm":
         return request
-    given = [await _stored(activity, value) for value in request.contexts] if activity.spec.children else []
+    stored: dict[int, Mapping[str, Any] | str] = {}
+    for call in request.calls if activity.spec.children else ():
+        value = call.get("context")
+        if value is not None and id(value) not in stored:
+            stored[id(value)] = await _stored(activity, value)
     own = activity.question.context
-    return replace(request, calls=tuple(_named(call, given, own) for call in request.calls), contexts=())
+    return replace(request, calls=tuple(_named(call, stored, own) for call in request.calls))
 
 
 async def _stored(activity: "Activity", value: Any) -> Mapping[str, Any] | str:
@@ -37,10 +41,9 @@ async def _stored(activity: "Activity", value: Any) -> Mapping[str, Any] | str:
         return f"context: {error}"
 
 
-def _named(call: Mapping[str, Any], given: list[Mapping[str, Any] | str], own: Mapping[str, Any] | None) -> Any:
+def _named(
+    call: Mapping[str, Any], stored: Mapping[int, Mapping[str, Any] | str], own: Mapping[str, Any] | None
+) -> dict[str, Any]:
     named = {name: value for name, value in call.items() if name not in ("context", "same_context")}
-    if call.get("same_context") is True:
-        return {**named, "context": own}
-    if "context" in call and given:
-        return {**named, "context": given[call["context"]]}
-    return named
+    context = own if call.get("same_context") is True else stored.get(id(call.get("context")))
+    return named if context is None else {**named, "context": context}

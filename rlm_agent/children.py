@@ -161,8 +161,15 @@ async def _entered(child: Activity) -> _State:
 
         await rebuild(child, await home.read(home.turns.chain, head.id))
     step = Step(phase="finish", recorded=True) if question.result is not None else Step(phase=_phase(head))
+    done = 0 if head is None else head.number
     child.emit(
-        "run.started", thread=run.thread, question=1, parent=run.parent, resumed_turns=head.number if head else 0
+        "run.started",
+        thread=run.thread,
+        question=1,
+        isolation=child.spec.kernel.isolation,
+        durable=child.entry.durable,
+        resumed_turns=done,
+        parent=run.parent,
     )
     reference = {"home": home.id, "run": run.id, "question": 1, "genesis": question.genesis}
     return {"rlm_run": reference, "rlm_head": None if head is None else head.id, "rlm_step": step}

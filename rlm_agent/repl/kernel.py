@@ -79,15 +79,13 @@ class Request:
         id: unique within the cell; the answer names it.
         kind: "llm" and "rlm" carry `calls`; "function" carries `name`, `args`, `kwargs`.
         calls: one dict a call: {"prompt": str, and any of "model", "tools", "schema", "system", "max_turns",
-            "timeout"}; plain data, types unchecked. Of "rlm" also "context": a place in `contexts`, or "same_context":
-            True for the session's own context.
-        contexts: the contexts that calls of "rlm" name: each a str, list or dict of plain data.
+            "timeout"}; plain data, types unchecked. Of "rlm" also "context", a str, list or dict of plain data which
+            calls may share, or "same_context": True for the session's own context.
     """
 
     id: int
     kind: Literal["llm", "rlm", "function"]
     calls: tuple[Mapping[str, Any], ...] = ()
-    contexts: tuple[Any, ...] = ()
     name: str = ""
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is recorded of children: they wait for a person, are forked, carried elsewhere, rebuilt and removed with the run.
+"""Children on record: they wait for a person, are forked, carried elsewhere, rebuilt and removed with the run.
 
 The child of this run takes two turns, asks sub-agents, and then asks a person: it is unfinished while that waits.
 """

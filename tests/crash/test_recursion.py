@@ -1,4 +1,4 @@
-"""Children are resumed as exactly as their parent: killed anywhere, the same answer, and nothing on record is paid again."""
+"""Children are resumed as exactly as their parent: killed anywhere, the same answer, nothing on record paid again."""
 
 import json
 from pathlib import Path
