@@ -119,6 +119,18 @@ A reply that does not match it is sent back once, with:
 On the last turn that it has, its tools are taken away, and it reads:
 
 {_fenced(render("last_turn"))}
+
+## Children
+
+With `max_depth` of 2 and more ([recursion.md](recursion.md)) the names in the REPL have one more line, and the section
+on sub-agents one more paragraph:
+
+{_fenced(render("children_line"))}
+
+{_fenced(render("children_section"))}
+
+A child is told what a root is told. Its task is the prompt of its call; `system=` of the call stands where
+`system_prompt` does, `schema=` where `response_format` does.
 """
 
 

@@ -254,15 +254,16 @@ def _titled(title: str, body: str) -> str:
 
 
 def _cell() -> str:
-    from rlm_agent.cell_requests import NO_RECURSION
     from rlm_agent.repl.subcalls import ALIASES, sub_call_functions
+    from rlm_agent.sub_calls import NO_CHILDREN
 
     functions = sub_call_functions(lambda *_: None).values()
     listed = "\n".join(_member(signature(f), inspect.cleandoc(f.__doc__ or "")) for f in functions)
     aliases = ", ".join(f"`{alias}` for `{name}`" for alias, name in ALIASES.items())
     return (
         "## In the REPL\n\nWhat a cell can call, beside the names that [prompts.md](prompts.md) lists:\n\n"
-        f'{listed}\n\nIn this version `rlm` and `rlm_batch` give failed slots: "{NO_RECURSION}".\n'
+        f'{listed}\n\nWhere `max_depth` is 1, `rlm` and `rlm_batch` give failed slots: "{NO_CHILDREN}"; see '
+        "[recursion.md](recursion.md).\n"
         f"Other names of the same, for models that were trained on them: {aliases}.\n\n"
         + _entry("rlm_agent.repl.results:LLMResult")
     )

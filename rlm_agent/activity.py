@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
@@ -20,7 +20,7 @@ from rlm_agent.entry import ENTRY_KEY, Entry
 from rlm_agent.errors import ConfigError, HomeError, LeaseHeld, RLMError
 from rlm_agent.events import Events, EventType
 from rlm_agent.keys import place_of
-from rlm_agent.rate_limits import Gates
+from rlm_agent.shared import Shared
 from rlm_agent.spec import AgentSpec
 from rlm_agent.store.extensions import Extension
 from rlm_agent.store.home import Home
@@ -56,8 +56,9 @@ class Activity:
 
     Attributes:
         chain: the turns from the run's first to the head, oldest first.
-        gates: what keeps calls from a model that is overloaded.
-        settled: set, and made anew, whenever a call gives back what was set aside for it.
+        depth: 0 of a run that a person asked, 1 of its children, and so on.
+        role: on whose account the root's replies are: a child's are sub-calls.
+        shared: what the run and its children work on together.
         complaints: what checks said, by the lineage of the turn.
         notes: all notes of the run.
         extensions: bounds of the question raised since it was asked.
@@ -72,11 +73,12 @@ class Activity:
         loaded_head: the turn that the loaded checkpoint named, where the run itself tells where it stands.
     """
 
-    def __init__(self, spec: AgentSpec, entry: Entry, home: Home) -> None:
+    depth = 0
+    role: Literal["root", "sub"] = "root"
+
+    def __init__(self, spec: AgentSpec, entry: Entry, home: Home, shared: Shared | None = None) -> None:
         self.spec, self.entry, self.home = spec, entry, home
-        self.slots = asyncio.Semaphore(spec.limits.concurrency)
-        self.agents = asyncio.Semaphore(spec.limits.concurrency)
-        self.gates, self.settled = Gates(), asyncio.Event()
+        self.shared = shared or Shared(spec.limits)
         self.chain: list[TurnRecord] = []
         self.complaints: dict[str, str] = {}
         self.notes: list[Note] = []
@@ -118,6 +120,11 @@ class Activity:
         return None if self._lease is None else self._lease.fence
 
     @property
+    def top(self) -> "Activity":
+        """The activity of the run that a person asked: this one, unless it is a child's."""
+        return self
+
+    @property
     def number(self) -> int:
         """The turn that the last event was about."""
         return 0 if self._events is None else self._events.turn
@@ -155,6 +162,18 @@ class Activity:
         self.asked = await self.home.read(self.home.ledger.count, run.id, "human", question.number) > 0
         self.notes = await self.home.read(self.home.notes.list, run.id)
         await self.load_extensions()
+
+    def exhausted(self) -> str | None:
+        """The bound that forbids one more reply of the root, or None."""
+        return self.account.exhausted("root", self.turns_used)
+
+    def left_line(self, turns: int) -> str:
+        """What is left of the budget after so many turns, for the root."""
+        return self.account.left_line(turns)
+
+    async def usage(self) -> dict[str, Any]:
+        """What the question has used, its children included, see `Account.report`."""
+        return self.account.report()
 
     async def load_extensions(self) -> None:
         """Reads by how much the question's bounds were raised, which may happen while it is worked on."""

@@ -99,7 +99,8 @@ def create_rlm_agent(
         kernel: where cells run: "process", or a factory `(limits) -> Kernel`.
         home: where turns, blobs, ledger and leases live: a `Home`, a path, or None for `$RLM_HOME` or the platform's
             user data directory. Opened on first use.
-        max_depth: 0: no sub-calls; 1: sub-agents. Deeper recursion is not in this version.
+        max_depth: 0: no sub-calls; 1: sub-agents; n of 2 and more: `rlm()` children, agents with REPLs of their own,
+            down to depth n; those at depth n make no sub-calls (docs/recursion.md).
         interrupt_on: what needs a person's word first (docs/approvals.md): a tool's name, "llm_batch" or "ask_human" ->
             True, or LangChain's `InterruptOnConfig`; `when` of "llm_batch" is `over(calls=100, usd=5)` or a function of
             a `BatchView`. Needs a checkpointer.

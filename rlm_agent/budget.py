@@ -16,6 +16,7 @@ __all__ = ["Account", "Estimate", "ModelUse", "Unaffordable", "check_amounts", "
 
 _FRACTIONS = ("usd", "seconds")
 _SHARED = ("tokens", "usd", "seconds")
+_OWN = {"root": ("turns", "root_tokens"), "sub": ("sub_tokens", "sub_calls"), "child": ("sub_tokens",)}
 LOW = 0.8
 USUAL_OUTPUT = 500
 """Output tokens that a reply is taken to have before any is known; as strong as `_PRIOR` replies of that length."""
@@ -187,12 +188,11 @@ class Account:
         }
 
     def exhausted(self, role: str, turns: int) -> str | None:
-        """The bound that forbids one more call of `role` ("root" or "sub"), or None.
+        """The bound that forbids one more call of `role` ("root", "sub", or "child": a child's root), or None.
 
-        For the root, "turns" comes first, so that a run that used its turns says so.
+        For the root, "turns" comes first, so that a run that used its turns says so; those of a child are its own.
         """
-        names = ("turns", "root_tokens") if role == "root" else ("sub_tokens", "sub_calls")
-        return self._used_up((*names, *_SHARED), turns)
+        return self._used_up((*_OWN[role], *_SHARED), turns)
 
     def _used_up(self, names: Iterable[str], turns: int) -> str | None:
         spent = self.spent(turns)
@@ -277,11 +277,11 @@ class Account:
             return f"nothing was sent: {self._numbers(name, 'this batch', estimate)} of {name}. Ask for less."
         return None
 
-    def left_line(self, turns: int) -> str:
-        """What is left, for the root: one line, bounds only."""
+    def left_line(self, turns: int, budget: Budget | None = None) -> str:
+        """What is left, for the root: one line, bounds only; `budget` in place of the account's, for a child."""
         parts = []
         for name, used in self.spent(turns).items():
-            bound = getattr(self.budget, name)
+            bound = getattr(budget or self.budget, name)
             if bound is not None:
                 parts.append(f"{name} {_number(max(0, bound - used))} of {_number(bound)}")
         return ", ".join(parts) or "no bounds"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
 from rlm_agent.approvals import ASK
+from rlm_agent.child_contexts import with_contexts
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.estimates import expected
 from rlm_agent.functions import call_function, wrong_arguments
@@ -24,10 +25,11 @@ from rlm_agent.sub_calls import PlannedCall, failed_slot, plan
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
 
-__all__ = ["NO_RECURSION", "CellRequests"]
+__all__ = ["CellRequests"]
 
 NOT_RECORDED = "not on record: the cell ran otherwise before"
-NO_RECURSION = "rlm() is not available in this version; use llm() or llm_batch()"
+_ASKS = ("llm", "rlm")
+"""Kinds of requests whose calls are answered by sub-agents or children."""
 
 
 @dataclass(slots=True)
@@ -95,10 +97,11 @@ class CellRequests:
         """Plans what the cell waits for, and decides whether it fits the budget."""
         await self.end_stretch(event.readings)
         activity = self._activity
-        planned = {r.id: (r, plan(r, activity.spec, self._cell, self._counts, self._salt)) for r in event.requests}
+        requests = [await with_contexts(activity, request) for request in event.requests]
+        planned = {r.id: (r, plan(r, activity.spec, self._cell, self._counts, self._salt)) for r in requests}
         self._wave = wave = _Wave(planned, {}, set(), time.monotonic(), {}, {})
         for request, calls in planned.values():
-            if request.kind == "llm":
+            if request.kind in _ASKS:
                 await self._admit(wave, request.id, calls)
             elif request.kind == "function" and request.name == ASK and activity.spec.approvals.ask:
                 await self._ask(wave, request)
@@ -109,7 +112,7 @@ class CellRequests:
         needed = [
             call
             for id_, (request, calls) in wave.requests.items()
-            if request.kind == "llm" and id_ not in wave.refusals and id_ not in wave.humans
+            if request.kind in _ASKS and id_ not in wave.refusals and id_ not in wave.humans
             for call in calls
             if not call.problem and call.key not in results
         ]
@@ -228,8 +231,6 @@ class CellRequests:
             return wave.told[id_]
         if request.kind == "function":
             return await self._function(request)
-        if request.kind == "rlm":
-            return [failed_slot(NO_RECURSION) for _ in request.calls]
         if id_ in wave.refusals:
             return {"refused": wave.refusals[id_]}
         results = self._activity.results

@@ -84,10 +84,12 @@ class RunView:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Tokens and cost of the whole run: {root, sub, total, by_model, seconds}. A fork's begins with its
-        origin's.
+        """Tokens and cost of the whole run, its children included: {root, sub, total, by_model, seconds}. A fork's
+        begins with its origin's.
         """
-        return folded(self.home.ledger.usage(self.id), sum(q.active_seconds for q in self.questions))
+        ledger = self.home.ledger
+        rows = ledger.usage(self.id) if self.record.parent is None else ledger.child_usage(self.id)
+        return folded(rows, sum(q.active_seconds for q in self.questions))
 
     def events(self) -> list[dict[str, Any]]:
         """The run's story as the events that it streamed, told again from its records: also of a killed run."""

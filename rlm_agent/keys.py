@@ -18,6 +18,7 @@ __all__ = [
     "call_key",
     "cell_seed",
     "check_key",
+    "child_genesis",
     "clock_key",
     "digest",
     "genesis",
@@ -45,6 +46,12 @@ def digest(*parts: Any) -> str:
 def genesis(run: str, question: int) -> str:
     """The lineage from which a question's first turn descends."""
     return digest("genesis", run, question)
+
+
+def child_genesis(call: str) -> str:
+    """The lineage from which a child's first turn descends, by the key of the call that it answers: a fork that makes
+    the same call goes on with what the child was paid for."""
+    return digest("child", call)
 
 
 def lineage(parent: str, reply_digest: str, block: int) -> str:

@@ -60,7 +60,7 @@ async def make(call: ModelCall) -> StepRecord:
         ModelError: it failed, if it was a setback as often as `Limits.sub_tries` allows.
         GraphDrained: the run is to stop.
     """
-    gate, tries = call.activity.gates.of(call.model), call.activity.spec.limits.sub_tries
+    gate, tries = call.activity.shared.gates.of(call.model), call.activity.spec.limits.sub_tries
     for tried in range(1, tries + 1):
         async with _place(call, gate):
             sent_in = gate.round
@@ -91,16 +91,15 @@ async def _place(call: ModelCall, gate: Gate) -> AsyncIterator[None]:
         check_drain()
         with _standing_still(call.limit):
             while not account.reserve(call.role, estimate):
-                await activity.settled.wait()
+                await activity.shared.settled.wait()
                 check_drain()
         try:
             yield
         finally:
             account.release(call.role, estimate)
-            activity.settled.set()
-            activity.settled = asyncio.Event()
+            activity.shared.settled.ring()
     finally:
-        activity.slots.release()
+        activity.shared.slots.release()
 
 
 async def _take_place(activity: Activity, gate: Gate) -> None:
@@ -110,10 +109,10 @@ async def _take_place(activity: Activity, gate: Gate) -> None:
 
     while True:
         await gate.opened(check)
-        await activity.slots.acquire()
+        await activity.shared.slots.acquire()
         if not gate.left:
             return
-        activity.slots.release()
+        activity.shared.slots.release()
 
 
 def _wait_or_raise(call: ModelCall, gate: Gate, error: ModelError, sent_in: int, tries_left: int) -> None:

@@ -97,7 +97,8 @@ def resolve_options(
         budget=budget,
         limits=limits,
         code_tool=code_via == "tool",
-        sub_calls=max_depth > 0,
+        depth_left=max_depth,
+        children=max_depth > 1,
         approvals=resolve_approvals(interrupt_on, box, sub_calls=max_depth > 0),
         open_home=open_home,
         kernel=_kernel(kernel, limits),
@@ -107,11 +108,9 @@ def resolve_options(
 
 
 def _check_depth(max_depth: int) -> None:
-    """What of the contract this version does not fill is an error, never ignored."""
     if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 0:
-        raise ConfigError(f"max_depth={max_depth!r}: give 0 (no sub-calls) or 1 (sub-agents).")
-    if max_depth > 1:
-        raise ConfigError(f"max_depth={max_depth}: rlm() children are not in this version; give 0 or 1.")
+        what = "0 (no sub-calls), 1 (sub-agents), or n of 2 and more (rlm() children down to depth n)"
+        raise ConfigError(f"max_depth={max_depth!r}: give {what}.")
 
 
 def _check_name(name: str, input_key: str | None) -> None:

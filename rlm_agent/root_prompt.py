@@ -95,6 +95,8 @@ def system_prompt(spec: AgentSpec, context: Any) -> str:
     }
     if not spec.sub_calls:
         return render("system_no_sub_calls", **values)
+    for name in ("children_line", "children_section"):
+        values[name] = render(name) if spec.children else ""
     return render("system", **values, concurrency=limits.concurrency, tools_line=_tools_line(spec))
 
 

@@ -29,7 +29,11 @@ def sources_in(artifacts: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 async def open_to(activity: Activity) -> WebAddresses:
-    """What the tools of a run may open: read from the home at first, then it grows with what they return."""
+    """What the tools of a run may open: read from the home at first, then it grows with what they return.
+
+    A child's tools may open what its parent's may: what a child is asked was written by a model.
+    """
+    activity = activity.top
     if activity.addresses is None:
         read = await activity.home.read(_recorded, activity.home, activity.run.id)
         read.add_texts([activity.spec.system_prompt])

@@ -35,7 +35,8 @@ class AgentSpec:
         response: the checked form of `response_format`.
         check: (content) -> None or a complaint.
         code_tool: the root gives code as calls of a tool `python`; fenced blocks are read all the same.
-        sub_calls: False where `max_depth` is 0.
+        depth_left: levels below this agent, `max_depth` at the top; 0: no sub-calls.
+        children: `rlm()` may be called.
         approvals: what needs a person's word.
         open_home: the home, opened on first use.
         kernel: where cells run.
@@ -55,9 +56,15 @@ class AgentSpec:
     budget: Budget
     limits: Limits
     code_tool: bool
-    sub_calls: bool
+    depth_left: int
+    children: bool
     approvals: Approvals
     open_home: "Callable[[], Home]"
     kernel: Kernel
     input_key: str | None
     context_schema: type | None
+
+    @property
+    def sub_calls(self) -> bool:
+        """Whether cells may ask sub-agents."""
+        return self.depth_left > 0

@@ -156,7 +156,7 @@ async def perform(activity: Activity, key: str, spec: Mapping[str, Any], turn: i
 async def _within_limits(call: SubCall, config: RunnableConfig) -> StepRecord:
     check_drain()
     # A plain call waits in its model call; a tool agent that has not begun holds nothing but its place in this queue.
-    async with call.activity.agents if call.tools else nullcontext():
+    async with call.activity.shared.agents if call.tools else nullcontext():
         check_drain()
         return await _outcome(call, config, time.monotonic())
 

@@ -105,7 +105,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any]):
             message: ToolMessage = load(known.body["message"])
         else:
             activity = steps.call.activity
-            with in_scope(ToolScope(activity.run.id, activity.home, addresses)):
+            with in_scope(ToolScope(activity.top.run.id, activity.home, addresses)):
                 decision = await tool_gate(activity, steps.call.turn, key, request)
                 if isinstance(decision, Pending):
                     steps.humans.append(decision.key)

@@ -153,7 +153,7 @@ class TurnEnd:
         if known is not None:
             return _Text(known.body["output"], known.body["shown"], pending=True)
         outcome = self.outcome(kept.lost if kept is not None else ())
-        left = activity.account.left_line(activity.turns_used + 1)
+        left = activity.left_line(activity.turns_used + 1)
         shown = observe(outcome, activity.spec.limits.output_chars, left, self._late_losses())
         text = _Text(whole_output(outcome), shown, pending=kept is None)
         if text.pending:

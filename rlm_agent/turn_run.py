@@ -170,7 +170,7 @@ class TurnRun:
             context=context,
             functions=(*activity.spec.repl_functions, *([ASK] if activity.spec.approvals.ask else [])),
             sub_calls=activity.spec.sub_calls,
-            seed=keys.seed(activity.run.id),
+            seed=keys.seed(activity.run.id if activity.depth == 0 else question.genesis),
             fresh_answer=self.head is None or self.head.question != question.number,
         )
         async with snapshot_after(home, activity.run.thread, activity.chain) as saved:

@@ -22,21 +22,29 @@ class Lines:
 
     def __init__(self) -> None:
         self._answer: Any = ""
-        self._asked = self._answered = 0
+        self._asked = self._answered = self._children = 0
         self._turn = 0
         self._code = ""
 
     def of(self, event: Event) -> str | None:
         """The line that an event is worth, or None."""
+        if event.get("depth"):
+            return self._below(event)
         self._turn = event.get("turn", self._turn)
         speak = self._SPEAKERS.get(event["type"])
         return None if speak is None else speak(self, event)
+
+    def _below(self, event: Event) -> str | None:
+        """Of children only how many are at work is shown, and what all wait for."""
+        self._children += {"run.started": 1, "run.finished": -1}.get(event["type"], 0)
+        return self._waiting(event) if event["type"] == "waiting" else None
 
     @property
     def status(self) -> str:
         """Where the run is: one line that changes with every event."""
         batch = f", sub-agents {self._answered:,} of {self._asked:,} done" if self._asked else ""
-        return f"turn {self._turn}{batch}" if self._turn else "starting"
+        children = f", {counted(self._children, 'REPL')} of children at work" if self._children > 0 else ""
+        return f"turn {self._turn}{batch}{children}" if self._turn else "starting"
 
     @property
     def doing(self) -> str:

@@ -19,6 +19,7 @@ RAISE = {
     "turns": "Budget(turns=...)",
     "budget": "Budget(...)",
     "malformed": "Limits(malformed=...)",
+    "timeout": "timeout= of the rlm() call",
     "recursion_limit": 'Budget(turns=...), or the "recursion_limit" of the config',
 }
 
@@ -50,7 +51,7 @@ async def _conclude(activity: Activity, stopped_by: str) -> dict[str, Any]:
             "content": content,
             "ready": ready,
             "stopped_by": stopped_by,
-            "usage": activity.account.report(),
+            "usage": await activity.usage(),
             "run": activity.run.id,
             "turns": len(own),
             "durable": activity.entry.durable,

@@ -92,7 +92,7 @@ def _bound(activity: Activity, state: Mapping[str, Any]) -> str | None:
     """What forbids one more root call: a bound of the budget, or LangGraph's steps running out."""
     if state.get("rlm_remaining", 10**9) < SPARE_STEPS + 3:
         return "recursion_limit"
-    bound = activity.account.exhausted("root", activity.turns_used)
+    bound = activity.exhausted()
     return bound if bound in (None, "turns") else "budget"
 
 
@@ -150,7 +150,7 @@ async def _ask(
     """Asks the root and records its reply before anyone acts on it."""
     check_drain()
     model, messages = activity.spec.root, root_messages(activity, pending)
-    metadata = {**(config.get("metadata") or {}), "rlm_role": "root"}
+    metadata = {**(config.get("metadata") or {}), "rlm_role": activity.role}
     asked = RunnableConfig(metadata=metadata, tags=list(config.get("tags") or []))
     tools = [PYTHON_TOOL] if activity.spec.code_tool else None
 
@@ -161,7 +161,7 @@ async def _ask(
     async def keep(reply: AIMessage, seconds: float) -> StepRecord:
         return await activity.record(_step(activity, turn, attempt, reply, seconds))
 
-    return await make(ModelCall(activity, "root", model, messages, send, keep))
+    return await make(ModelCall(activity, activity.role, model, messages, send, keep))
 
 
 def _step(activity: Activity, turn: _Turn, attempt: int, reply: AIMessage, seconds: float) -> StepRecord:
@@ -172,7 +172,7 @@ def _step(activity: Activity, turn: _Turn, attempt: int, reply: AIMessage, secon
         question=activity.question.number,
         turn=turn.number,
         kind="root",
-        role="root",
+        role=activity.role,
         body={**reply_body(reply), "message": dump(reply)},
         model=model_name(activity.spec.root),
         calls=1,

@@ -4,7 +4,7 @@ When the run is to stop, calls that are not begun are left out: LangGraph ends t
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -34,10 +34,18 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
         raise failures.exceptions[0] from failures
 
 
+def _answerer(call: Mapping[str, Any]) -> Callable[..., Awaitable[None]]:
+    if call.get("kind") != "rlm":
+        return perform
+    from rlm_agent.children import perform_child  # few agents have children
+
+    return perform_child
+
+
 async def _one(activity: Activity, call: Mapping[str, Any], turn: int, config: RunnableConfig) -> None:
     if call["key"] not in activity.results:
         try:
-            await perform(activity, call["key"], call["spec"], turn, config)
+            await _answerer(call)(activity, call["key"], call["spec"], turn, config)
         except GraphDrained:
             return
     if call["key"] in activity.humans:

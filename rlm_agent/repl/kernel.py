@@ -79,7 +79,8 @@ class Request:
         id: unique within the cell; the answer names it.
         kind: "llm" and "rlm" carry `calls`; "function" carries `name`, `args`, `kwargs`.
         calls: one dict a call: {"prompt": str, and any of "model", "tools", "schema", "system", "max_turns",
-            "timeout", "context"}; plain data, types unchecked.
+            "timeout"}; plain data, types unchecked. Of "rlm" also "context", a str, list or dict of plain data which
+            calls may share, or "same_context": True for the session's own context.
     """
 
     id: int

@@ -66,11 +66,15 @@ class Namespace:
             "sympy": sympy,
         }
         if given["sub_calls"]:
-            self._bound |= subcalls.sub_call_functions(self._ask)
+            self._bound |= subcalls.sub_call_functions(self._ask, self._own_context)
         self._bound |= {alias: self._bound[name] for alias, name in subcalls.ALIASES.items() if name in self._bound}
         self._bound |= {name: subcalls.host_function(name, self._ask) for name in given["functions"]}
         self._watched = {name: Watched(self._bound[name]) for name in ("messages", "history")}
         self.globals.update(self._bound)
+
+    def _own_context(self) -> Any:
+        """The large input, None where the cell changed it."""
+        return None if self._context.changed() else self._context.value
 
     def _show_vars(self) -> Callable[[], Table]:
         def show_vars() -> Table:

@@ -97,7 +97,24 @@ def _calls(number: int, kind: str, message: dict[str, Any]) -> Request:
         raise KernelError("The REPL worker broke the protocol: a call without a prompt.")
     if why := problem(calls):
         raise KernelError(f"The REPL worker broke the protocol: a call is no plain data: {why}.")
-    return Request(number, known[kind], calls=tuple(calls))
+    return Request(number, known[kind], calls=tuple(calls if kind == "llm" else _with_contexts(calls, message)))
+
+
+def _with_contexts(calls: list[dict[str, Any]], message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls with the contexts that they name by their place, each of which travels once."""
+    contexts = _field(message, "contexts", list) if "contexts" in message else []
+    if not all(isinstance(context, str | list | dict) for context in contexts) or problem(contexts):
+        raise KernelError("The REPL worker broke the protocol: a context is no plain text, list or dict.")
+    return [_with_context(call, contexts) for call in calls]
+
+
+def _with_context(call: dict[str, Any], contexts: list[Any]) -> dict[str, Any]:
+    place = call.get("context")
+    if type(place) is not int:
+        return call
+    if not 0 <= place < len(contexts):
+        raise KernelError("The REPL worker broke the protocol: a call names a context that is not there.")
+    return {**call, "context": contexts[place]}
 
 
 def parse_done(message: dict[str, Any]) -> CellDone:

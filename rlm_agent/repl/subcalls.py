@@ -4,7 +4,7 @@ They check what the cell gave, so that a mistake is an error in the cell with a 
 plain data to the host. Models, budgets and tools are not known here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rlm_agent.repl.plain import problem
@@ -69,16 +69,22 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _slot(function: str, prompt: Any, options: Mapping[str, Any], *, context: bool) -> dict[str, Any]:
-    """One call as plain data: options of the batch, overruled by those of the slot."""
+def _slot(
+    function: str, prompt: Any, options: Mapping[str, Any], contexts: "_Contexts | None" = None
+) -> dict[str, Any]:
+    """One call as plain data: options of the batch, overruled by those of the slot.
+
+    Args:
+        contexts: takes the call's context, where a call may have one.
+    """
     given = dict(prompt) if isinstance(prompt, Mapping) else {"prompt": prompt}
     if not isinstance(given.get("prompt"), str):
         what = type(given["prompt"]).__name__ if "prompt" in given else "a dict without one"
         raise TypeError(f'{function}: each prompt is a str or a dict with a str under "prompt", not {what}.')
     call = {"prompt": str(given.pop("prompt"))}
-    if context and (value := given.pop("context", options.get("context"))) is not None:
-        call["context"] = value
-    known = [*OPTIONS, "context"] if context else list(OPTIONS)
+    if contexts is not None:
+        call |= contexts.named(function, given.pop("context", options.get("context")))
+    known = list(OPTIONS) if contexts is None else [*OPTIONS, "context"]
     if unknown := [key for key in given if key not in known]:
         raise ValueError(f"{function}: unknown key {unknown[0]!r} in a prompt; it takes prompt, {', '.join(known)}.")
     merged = {**options, **{key: value for key, value in given.items() if value is not None}}
@@ -88,6 +94,28 @@ def _slot(function: str, prompt: Any, options: Mapping[str, Any], *, context: bo
     return call
 
 
+class _Contexts:
+    """The contexts of one request: each value once, and by its place where it is this REPL's own large input."""
+
+    def __init__(self, own: Callable[[], Any]) -> None:
+        self.values: list[Any] = []
+        self._own = own()
+        self._places: dict[int, int] = {}
+
+    def named(self, function: str, value: Any) -> dict[str, Any]:
+        """What the call says of its context."""
+        if value is None:
+            return {}
+        if value is self._own:
+            return {"same_context": True}
+        if not isinstance(value, str | list | tuple | dict):
+            raise TypeError(f"{function}: context takes a str, list or dict, not {type(value).__name__}.")
+        place = self._places.setdefault(id(value), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return {"context": place}
+
+
 def _checked(function: str, name: str, value: Any, check: Callable[[Any], Any]) -> Any:
     try:
         return check(value)
@@ -95,13 +123,15 @@ def _checked(function: str, name: str, value: Any, check: Callable[[Any], Any]) 
         raise TypeError(f"{function}: {name} takes {error}, not {type(value).__name__} {value!r:.60}.") from None
 
 
-def _slots(function: str, one: str, prompts: Any, options: Mapping[str, Any], *, context: bool) -> list[dict[str, Any]]:
+def _slots(
+    function: str, one: str, prompts: Any, options: Mapping[str, Any], contexts: _Contexts | None = None
+) -> list[dict[str, Any]]:
     if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
         raise TypeError(
             f"{function} takes a list of prompts, not {type(prompts).__name__}; "
             f"give {function}([prompt, ...]), or {one}(prompt) for a single one."
         )
-    return [_slot(function, prompt, options, context=context) for prompt in prompts]
+    return [_slot(function, prompt, options, contexts) for prompt in prompts]
 
 
 def _asked(ask: Ask, kind: str, body: Mapping[str, Any], what: str) -> Any:
@@ -117,15 +147,21 @@ def _asked(ask: Ask, kind: str, body: Mapping[str, Any], what: str) -> Any:
     return reply
 
 
-def _run(ask: Ask, kind: str, calls: list[dict[str, Any]], what: str) -> list[LLMResult]:
+def _run(ask: Ask, kind: str, calls: list[dict[str, Any]], what: str, contexts: Sequence[Any] = ()) -> list[LLMResult]:
     if not calls:
         return []
-    replies = _asked(ask, kind, {"calls": calls}, what)
+    body = {"calls": calls, "contexts": list(contexts)} if kind == "rlm" else {"calls": calls}
+    replies = _asked(ask, kind, body, what)
     return [LLMResult.from_reply(reply) for reply in replies]
 
 
-def sub_call_functions(ask: Ask) -> dict[str, Callable[..., Any]]:
-    """`llm_batch`, `llm`, `rlm_batch` and `rlm`, asking the host through `ask`."""
+def sub_call_functions(ask: Ask, own: Callable[[], Any] = lambda: None) -> dict[str, Callable[..., Any]]:
+    """`llm_batch`, `llm`, `rlm_batch` and `rlm`.
+
+    Args:
+        ask: how they reach the host.
+        own: gives this REPL's large input, None where the cell changed it.
+    """
 
     def llm_batch(
         prompts: list[Any],
@@ -142,21 +178,23 @@ def sub_call_functions(ask: Ask) -> dict[str, Callable[..., Any]]:
         A prompt is a str or a dict with "prompt" and any of the options, which then hold for that prompt only.
         """
         options = _options(model, tools, schema, system, max_turns, timeout)
-        return _run(ask, "llm", _slots("llm_batch", "llm", prompts, options, context=False), "llm_batch")
+        return _run(ask, "llm", _slots("llm_batch", "llm", prompts, options), "llm_batch")
 
     def llm(prompt: Any, **options: Any) -> LLMResult:
         """Asks one sub-agent; options as those of llm_batch."""
-        return _run(ask, "llm", [_slot("llm", prompt, _known("llm", options), context=False)], "llm")[0]
+        return _run(ask, "llm", [_slot("llm", prompt, _known("llm", options))], "llm")[0]
 
     def rlm_batch(prompts: list[Any], context: Any = None, **options: Any) -> list[LLMResult]:
         """Asks a child with its own REPL for each prompt. A dict may hold "context" of its own."""
-        slots = _slots("rlm_batch", "rlm", prompts, {**_known("rlm_batch", options), "context": context}, context=True)
-        return _run(ask, "rlm", slots, "rlm_batch")
+        given, contexts = {**_known("rlm_batch", options), "context": context}, _Contexts(own)
+        slots = _slots("rlm_batch", "rlm", prompts, given, contexts)
+        return _run(ask, "rlm", slots, "rlm_batch", contexts.values)
 
     def rlm(prompt: Any, context: Any = None, **options: Any) -> LLMResult:
         """Asks a child with its own REPL, in which `context` is bound."""
-        slot = _slot("rlm", prompt, {**_known("rlm", options), "context": context}, context=True)
-        return _run(ask, "rlm", [slot], "rlm")[0]
+        given, contexts = {**_known("rlm", options), "context": context}, _Contexts(own)
+        slot = _slot("rlm", prompt, given, contexts)
+        return _run(ask, "rlm", [slot], "rlm", contexts.values)[0]
 
     return {"llm_batch": llm_batch, "llm": llm, "rlm_batch": rlm_batch, "rlm": rlm}
 

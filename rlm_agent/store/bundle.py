@@ -1,6 +1,6 @@
 """The archive that carries a run from one home to another: what is in it, and what is refused in one.
 
-    manifest.json             {"rlm_export": 1, "package", "python", "thread", "name", "run", "start"}
+    manifest.json             {"rlm_export": 2, "package", "python", "thread", "name", "run", "start"}
     records.msgpack           one [table, [values]] after the other; values in the order of TABLES
     blobs/<key>               snapshots, outputs, bodies: bytes under the digest of themselves
     corpora/<digest>/data, corpora/<digest>/index
@@ -25,7 +25,7 @@ from rlm_agent.errors import ConfigError, StateVersionError
 
 __all__ = ["FORMAT", "MANIFEST", "RECORDS", "TABLES", "Bundle", "opened"]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 RECORDS = "records.msgpack"
 
@@ -43,6 +43,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "forked_at": "int?",
         "question": "int?",
         "removed": "int",
+        "parent": "text?",
+        "call": "text?",
     },
     "questions": {
         "run": "text",
@@ -76,12 +78,16 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "version": "int",
         "body": "bytes?",
         "body_ref": "text?",
+        "child": "text",
     },
     "notes": {"id": "int", "run": "text", "text": "text", "message_id": "text?", "at": "number", "turn": "int?"},
     "adopted_notes": {"run": "text", "note": "int"},
     "extensions": {"run": "text", "question": "int", "bound": "text", "amount": "number", "at": "number"},
 }
 """The columns of each table that travel, and what each holds; "?" is for None. Signatures and leases stay at home."""
+
+_SINCE_2: Mapping[str, list[Any]] = {"runs": [None, None], "steps": [""]}
+"""Values of the last columns of a table, in archives of format 1."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {"text": (str,), "int": (int,), "number": (int, float), "bytes": (bytes,)}
 _NAME = re.compile(r"manifest\.json|records\.msgpack|blobs/[0-9a-f]{64}|corpora/[0-9a-f]{64}/(?:data|index)")
@@ -196,6 +202,8 @@ class Bundle:
     def _checked(self, record: Any) -> tuple[str, dict[str, Any]]:
         table, values = record
         columns = TABLES.get(table) if isinstance(table, str) else None
+        if self.manifest["rlm_export"] < 2 and isinstance(values, list):
+            values = [*values, *_SINCE_2.get(table, ())]
         if columns is None or not isinstance(values, list) or len(values) != len(columns):
             raise ValueError(f"a record of {str(table)[:40]!r} is not as records are")
         for value, (column, kind) in zip(values, columns.items(), strict=True):

@@ -70,14 +70,18 @@ class Corpora:
             intake = take_in(draft, source, Desk(self._database.path, scratch, caps or Caps(), self._held))
             return self._keep(draft, intake)
 
-    def put_value(self, value: Any) -> Handle:
+    def put_value(self, value: Any, most: int | None = RAW_BYTES) -> Handle:
         """Stores a text, list or dict that a caller gave as it is.
 
+        Args:
+            value: the value.
+            most: bytes that it may have; None: any number.
+
         Raises:
-            ConfigError: it is larger than a million bytes, or no plain JSON.
+            ConfigError: it is larger, or no plain JSON.
         """
         data = _value_bytes(value)
-        if len(data) > RAW_BYTES:
+        if most is not None and len(data) > most:
             raise ConfigError(
                 f"The context has {len(data):,} bytes; above {RAW_BYTES:,} give it as Corpus.load(...), which takes a "
                 "text, a file or a directory of any size."

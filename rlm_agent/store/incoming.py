@@ -124,14 +124,16 @@ class Incoming:
         return turn
 
     def _own_run(self, thread: str | None) -> RunRecord:
-        """The one run that is not the remains of one; its row gets the thread."""
-        own = [row for row in self._rows["runs"] if not row["removed"]]
+        """The one run that is neither the remains of one nor a child; its row and its children's get the thread."""
+        whole = [row for row in self._rows["runs"] if not row["removed"]]
+        own = [row for row in whole if row["parent"] is None]
         if len(own) != 1 or own[0]["id"] != self._bundle.manifest.get("run"):
             raise self._bad("it does not hold one run")
         name = thread or own[0]["thread"]
         if not name:
             raise ConfigError("The run in the archive has no thread: give --thread ID.")
-        own[0]["thread"] = name
+        for row in whole:
+            row["thread"] = name
         fields = ("id", "thread", "path", "name", "created", "salt", "forked_from", "forked_at", "version")
         return RunRecord(**{field: own[0][field] for field in fields})
 
@@ -143,6 +145,7 @@ class Incoming:
             ("run", (row["run"] for table in self._rows.values() for row in table if "run" in row), runs),
             ("run", (turn.run for turn in self._turns.values()), runs),
             ("run", (origin for origin in runs.values() if origin), runs),
+            ("run", (row["parent"] for row in self._rows["runs"] if row["parent"]), runs),
             ("turn", (turn.parent for turn in self._turns.values() if turn.parent), self._turns),
             ("turn", (row["head"] for row in self._rows["runs"] if row["head"]), self._turns),
             ("turn", (row["turn"] for row in self._rows["snapshots"]), self._turns),
@@ -155,11 +158,14 @@ class Incoming:
             raise self._bad("it holds more than one run")
         if not any(row["run"] == self.run.id for row in self._rows["questions"]):
             raise self._bad("its run has no question")
-        self._check_descent(runs)
+        parents = {row["id"]: row["parent"] for row in self._rows["runs"]}
+        for run in runs:
+            self._check_descent(run, runs)
+            self._check_descent(run, parents)
 
-    def _check_descent(self, runs: dict[str, str | None]) -> None:
+    def _check_descent(self, of: str, runs: dict[str, str | None]) -> None:
         seen: set[str] = set()
-        run: str | None = self.run.id
+        run: str | None = of
         while run is not None:
             if run in seen:
                 raise self._bad("a run in it descends from itself")

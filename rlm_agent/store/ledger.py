@@ -17,7 +17,7 @@ from rlm_agent.store.blobs import LARGE, Blobs
 from rlm_agent.store.database import Database, settled
 from rlm_agent.store.fence import Fence
 from rlm_agent.store.plain import pack, unpack
-from rlm_agent.store.reach import REACH
+from rlm_agent.store.reach import FAMILY, REACH
 from rlm_agent.store.records import StepKind, StepRecord
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
@@ -36,6 +36,7 @@ _USED = "role != '' AND calls > 0"
 _GROUPED = "GROUP BY role, model ORDER BY role, model"
 _REACHED = "FROM reach CROSS JOIN steps s ON s.run = reach.run WHERE (reach.until IS NULL OR s.turn <= reach.until)"
 _RUN_USAGE = f"{REACH} {_SUMS} {_REACHED} AND question = IFNULL(?, question) AND {_USED} {_GROUPED}"
+_CHILD_USAGE = f"{FAMILY} {_SUMS} FROM family JOIN steps ON child = family.id WHERE child != '' AND {_USED} {_GROUPED}"
 _TURN_USAGE = f"{_SUMS} FROM steps WHERE run = ? AND turn = ? AND {_USED} {_GROUPED}"
 _OF_KIND = f"""{REACH}
     SELECT {", ".join(f"s.{name}" for name in _COLUMNS)}, s.body, s.body_ref {_REACHED} AND s.kind = ? ORDER BY s.at"""
@@ -96,13 +97,18 @@ class Ledger:
         """What a run, or one question of it, has used: one row a role and model."""
         return self._usage(_RUN_USAGE, run, question)
 
+    def child_usage(self, child: str) -> list[UsageRow]:
+        """What a child run has used, its own children included; it is in its parent's usage, too."""
+        return self._usage(_CHILD_USAGE, child)
+
     def turn_usage(self, run: str, number: int) -> list[UsageRow]:
         """What one turn of a run has used; nothing where a fork took all of it from the record."""
         return self._usage(_TURN_USAGE, run, number)
 
     def replies(self, run: str, after: int) -> list[StepRecord]:
-        """The root replies of a run to turns with a number above `after`, in the order they were recorded."""
-        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE run = ? AND turn > ? AND kind = 'root' ORDER BY at"
+        """The run's own root replies to turns with a number above `after`, in the order they were recorded."""
+        own = "run = ? AND turn > ? AND kind = 'root' AND child = ''"
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE {own} ORDER BY at"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
         return [self._from_row(row) for row in rows]
@@ -112,6 +118,13 @@ class Ledger:
         with self._database.reading() as connection:
             for row in connection.execute(_OF_KIND, (run, kind)):
                 yield self._from_row(row)
+
+    def of_child(self, child: str, kind: StepKind) -> list[StepRecord]:
+        """The steps of one kind that a child took, in the order they were recorded."""
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE child = ? AND child != '' AND kind = ? ORDER BY at"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (child, kind)).fetchall()
+        return [self._from_row(row) for row in rows]
 
     def count(self, run: str, kind: StepKind | None = None, question: int | None = None) -> int:
         """How many steps a run has, or one question of it, of one kind or of all."""

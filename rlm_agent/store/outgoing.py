@@ -1,8 +1,8 @@
 """Writing a run, with all that it needs, into one archive for another home.
 
 Invariant: what is written is one consistent state of the run, also while it goes on; nothing of a key, a lease or
-another run is in it. Of runs that it was forked from it holds what the run needs, see `reach.origins`. A turn whose
-variables were given up or lost travels without them.
+another run is in it. Its children travel whole; of runs that it was forked from it holds what the run needs, see
+`reach.origins`. A turn whose variables were given up or lost travels without them.
 """
 
 import json
@@ -19,17 +19,19 @@ from rlm_agent.store.blobs import Blobs
 from rlm_agent.store.bundle import FORMAT, MANIFEST, RECORDS, TABLES
 from rlm_agent.store.home import Home
 from rlm_agent.store.plain import pack, unpack
-from rlm_agent.store.reach import origins
+from rlm_agent.store.reach import family, origins
 from rlm_agent.store.records import RunRecord, TurnRecord
 from rlm_agent.store.turns import read_turns, snapshot_of
 
 __all__ = ["export_run"]
 
 _TURNS = """
-    WITH RECURSIVE needed (id) AS (
-        SELECT id FROM turns WHERE run = :run
-        UNION SELECT head FROM runs WHERE id = :run AND head IS NOT NULL
-        UNION SELECT turn FROM refs WHERE run = :run
+    WITH RECURSIVE family (id) AS (
+        SELECT :run UNION SELECT r.id FROM family JOIN runs r ON r.parent = family.id),
+    needed (id) AS (
+        SELECT id FROM turns WHERE run IN (SELECT id FROM family)
+        UNION SELECT head FROM runs WHERE id IN (SELECT id FROM family) AND head IS NOT NULL
+        UNION SELECT turn FROM refs WHERE run IN (SELECT id FROM family)
         UNION SELECT t.parent FROM needed JOIN turns t ON t.id = needed.id WHERE t.parent IS NOT NULL)
     SELECT t.id FROM needed JOIN turns t ON t.id = needed.id ORDER BY t.number, t.rowid"""
 _RETAINED = "SELECT 1 FROM refs WHERE turn = ?"
@@ -85,7 +87,8 @@ class _Outgoing:
 
     def __init__(self, blobs: Blobs, connection: Connection, run: str) -> None:
         self._blobs, self._connection, self._run = blobs, connection, run
-        self._last = {run: _ALL, **origins(connection, run)}
+        self._own = family(connection, run)
+        self._last = {**dict.fromkeys(self._own, _ALL), **origins(connection, run)}
         ids = [id for (id,) in connection.execute(_TURNS, {"run": run})]
         self._turns = list(read_turns(connection, ids))
         self._keys: dict[str, None] = {}
@@ -106,7 +109,7 @@ class _Outgoing:
         """All records, runs first; on the way, what blobs and corpora they name."""
         for run in self._last:
             for row in self._rows("runs", "id = ?", run):
-                yield "runs", row if run == self._run else {**row, **_REMAINS}
+                yield "runs", row if run in self._own else {**row, **_REMAINS}
         yield from self._questions()
         for turn in self._turns:
             self._name(turn.output_ref, turn.answer.get("ref"))
@@ -122,7 +125,7 @@ class _Outgoing:
         """Of a run that was left, the questions that the turns answer which are shared with it."""
         newest = {turn.run: turn.question for turn in self._turns}
         for run in self._last:
-            own = run == self._run
+            own = run in self._own
             for row in self._rows("questions", "run = ? AND number <= ?", run, _ALL if own else newest.get(run, 0)):
                 context = unpack(row["body"])["context"]
                 if context is not None:

@@ -8,7 +8,7 @@ from sqlite3 import Connection
 
 from rlm_agent.store.plain import unpack
 
-__all__ = ["REACH", "origins", "reach"]
+__all__ = ["FAMILY", "REACH", "family", "origins", "reach"]
 
 REACH = """
     WITH RECURSIVE reach (run, until) AS (
@@ -17,6 +17,16 @@ REACH = """
         SELECT r.forked_from, MIN(r.forked_at, IFNULL(reach.until, r.forked_at))
         FROM reach JOIN runs r ON r.id = reach.run WHERE r.forked_from IS NOT NULL)"""
 """Begins a query with the table `reach (run, until)`; takes the run's id. `until` is NULL for the run itself."""
+
+FAMILY = """
+    WITH RECURSIVE family (id) AS (
+        SELECT ? UNION SELECT r.id FROM family JOIN runs r ON r.parent = family.id)"""
+"""Begins a query with the table `family (id)`: a run, whose id it takes, its children and theirs."""
+
+
+def family(connection: Connection, run: str) -> list[str]:
+    """The ids of a run, of its children and of theirs."""
+    return [id for (id,) in connection.execute(f"{FAMILY} SELECT id FROM family", (run,))]
 
 
 def reach(connection: Connection, run: str) -> list[str]:

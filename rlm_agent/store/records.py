@@ -40,6 +40,8 @@ class RunRecord:
         forked_from: id of the run that this one was forked from, or None.
         forked_at: number of the turn that it stood at then; 0: before the first.
         removed: it was removed; what is left of it belongs to the runs that were forked from it.
+        parent: id of the run whose `rlm()` call this one answers, or None.
+        call: ledger key of that call, or None.
     """
 
     id: str
@@ -52,6 +54,8 @@ class RunRecord:
     forked_at: int | None = None
     version: int = RECORD_VERSION
     removed: bool = False
+    parent: str | None = None
+    call: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,8 @@ class StepRecord:
         role: "root", "sub" or "": whose account the tokens are on. A slot assembled from recorded inner steps has "".
         body: plain JSON; large ones are kept as a blob by the ledger itself.
         usd: None where the price is unknown.
+        child: id of the child run that took the step; "" for the run's own. `run`, `question` and `turn` are always
+            those of the run that a person asked, which pays for all.
     """
 
     key: str
@@ -213,3 +219,4 @@ class StepRecord:
     seconds: float = 0.0
     at: float = 0.0
     version: int = RECORD_VERSION
+    child: str = ""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from sqlite3 import Connection
 
 from rlm_agent.store.plain import unpack
-from rlm_agent.store.reach import origins
+from rlm_agent.store.reach import family, origins
 from rlm_agent.store.writer import Op
 
 __all__ = ["remove_op"]
@@ -27,10 +27,10 @@ _ALL = ("turns", "refs", "steps", "adopted_notes", "questions")
 
 
 def remove_op(runs: Collection[str]) -> Op[None]:
-    """Removes runs by their ids."""
+    """Removes runs by their ids, and their children with them."""
 
     def op(connection: Connection) -> None:
-        ids = [(run,) for run in runs]
+        ids = [(id,) for run in runs for id in family(connection, run)]
         gone = "UPDATE runs SET removed = 1, thread = NULL, head = NULL, question = NULL WHERE id = ?"
         connection.executemany(gone, ids)
         connection.executemany("UPDATE questions SET find_key = NULL, result = NULL WHERE run = ?", ids)

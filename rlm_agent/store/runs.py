@@ -21,13 +21,16 @@ from rlm_agent.store.writer import Op
 
 __all__ = ["Runs"]
 
-_RUN = "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version, r.removed"
+_RUN = (
+    "r.id, r.thread, r.path, r.name, r.created, r.salt, r.forked_from, r.forked_at, r.version, r.removed, r.parent, "
+    "r.call"
+)
 _QUESTION = (
     "q.run, q.number, q.find_key, q.status, q.stopped_by, q.active_seconds, q.created, q.version, q.body, q.result"
 )
 _BODY = ("digest", "message", "earlier", "context", "context_digest", "first_turn", "genesis", "parent")
 _BOTH = f"SELECT {_RUN}, {_QUESTION} FROM runs r JOIN questions q ON q.run = r.id"
-_RUN_COLUMNS = 10
+_RUN_COLUMNS = 12
 
 _RunList = list[RunRecord]  # `list` is a method below
 _StrList = list[str]
@@ -55,6 +58,14 @@ class Runs:
     def by_find_key(self, key: str) -> tuple[RunRecord, QuestionRecord] | None:
         """The newest question with this find key, and its run."""
         return self._pair("WHERE q.find_key = ? ORDER BY q.created DESC, q.rowid DESC", key)
+
+    def child(self, parent: str, call: str) -> tuple[RunRecord, QuestionRecord] | None:
+        """The run that answers a call of another run, by the call's ledger key."""
+        return self._pair("WHERE r.parent = ? AND r.call = ?", parent, call)
+
+    def children(self, parent: str) -> _RunList:
+        """The runs that answer calls of a run, the oldest first; not those below them."""
+        return self._runs("WHERE r.parent = ? ORDER BY r.created, r.rowid", parent)
 
     def get(self, run_id: str) -> RunRecord:
         """A run by its id.
@@ -100,8 +111,8 @@ class Runs:
         return self._runs(f"WHERE r.thread = ? {order}", thread)
 
     def last(self) -> RunRecord | None:
-        """The run in which something happened most recently."""
-        found = self._runs("WHERE NOT r.removed ORDER BY r.active DESC, r.rowid DESC LIMIT 1")
+        """The run, of those that a person asked, in which something happened most recently."""
+        found = self._runs("WHERE NOT r.removed AND r.parent IS NULL ORDER BY r.active DESC, r.rowid DESC LIMIT 1")
         return found[0] if found else None
 
     async def create(self, run: RunRecord, question: QuestionRecord, fence: Fence | None = None) -> None:
@@ -148,12 +159,12 @@ class Runs:
         """Inserts a run and its first question."""
         add_question = self.add_question_op(question)
         plain = (run.id, run.thread, run.path, run.name, run.created, run.salt, run.forked_from, run.forked_at)
-        row = (*plain, run.version, time.time())
+        row = (*plain, run.version, time.time(), run.parent, run.call)
 
         def op(connection: Connection) -> None:
             connection.execute(
-                "INSERT INTO runs (id, thread, path, name, created, salt, forked_from, forked_at, version, active) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (id, thread, path, name, created, salt, forked_from, forked_at, version, active, "
+                "parent, call) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             add_question(connection)

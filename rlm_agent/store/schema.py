@@ -84,11 +84,27 @@ def _add_housekeeping(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE runs ADD COLUMN removed INTEGER NOT NULL DEFAULT 0")
 
 
+_CHILDREN = (
+    "ALTER TABLE runs ADD COLUMN parent TEXT",
+    "ALTER TABLE runs ADD COLUMN call TEXT",
+    "CREATE INDEX runs_by_parent ON runs (parent, call)",
+    "ALTER TABLE steps ADD COLUMN child TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX steps_by_child ON steps (child) WHERE child != ''",
+)
+
+
+def _add_children(connection: sqlite3.Connection) -> None:
+    """Runs that answer a call of another run, and which of them took a step."""
+    for statement in _CHILDREN:
+        connection.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _add_forks,
     _add_signatures,
     _add_housekeeping,
+    _add_children,
 )
 
 

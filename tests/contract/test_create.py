@@ -20,7 +20,8 @@ def model() -> ScriptedModel:
     [
         ({"tips": ["chunk-and-mop"]}, "'chunk-and-mop'"),
         ({"interrupt_on": {"nonesuch": True}}, "'nonesuch'"),
-        ({"max_depth": 2}, "max_depth=2"),
+        ({"max_depth": True}, "max_depth=True"),
+        ({"max_depth": "2"}, "max_depth='2'"),
         ({"max_depth": -1}, "max_depth=-1"),
         ({"code_via": "smoke"}, "code_via"),
         ({"kernel": "docker"}, "kernel='docker'"),

@@ -88,14 +88,14 @@ with ThreadPoolExecutor(8) as pool:
     assert run(cell) == [f"ITEM {i}" for i in range(8)]
 
 
-def test_aliases_and_recursion_says_that_it_is_not_here() -> None:
+def test_aliases_and_recursion_says_what_it_needs() -> None:
     cell = """
 r = rlm("child")
 out = [str(llm_query("a")), llm_query_batched(["b"]), r.ok, r.error, rlm_batch(["x", "y"])[1].ok]
 """
     a, b, ok, error, other = run(cell)
     assert (a, b, ok, other) == ("A", ["B"], False, False)
-    assert "not available in this version" in error
+    assert "needs an agent with max_depth=2 or more" in error
 
 
 def test_no_sub_calls_at_depth_zero() -> None:

@@ -365,7 +365,7 @@ REFUSED: dict[str, tuple[Change, type[RLMError], str]] = {
     "no records": (lambda m: m.pop(bundle.RECORDS), ConfigError, "cannot be read"),
     "records cut": (lambda m: m.update({bundle.RECORDS: b"\xc1"}), ConfigError, "is damaged"),
     "newer record": (column("turns", "version", 99), StateVersionError, "upgrade"),
-    "newer export": (set_manifest(rlm_export=2), StateVersionError, "upgrade"),
+    "newer export": (set_manifest(rlm_export=3), StateVersionError, "upgrade"),
     "another run": (set_manifest(run="x"), ConfigError, "does not hold one run"),
     "no manifest": (lambda m: m.pop("manifest.json"), ConfigError, "cannot be read"),
     "manifest is none": (lambda m: m.update({"manifest.json": b"[" * 9000}), ConfigError, "not that of an export"),

@@ -23,7 +23,13 @@ ROOT: dict[str, object] = {
     "guidance": "",
     "reply_form": render("reply_fences"),
 }
-SUB_AGENTS: dict[str, object] = {"concurrency": 32, "tools_line": "none"}
+SUB_AGENTS: dict[str, object] = {
+    "concurrency": 32,
+    "tools_line": "none",
+    "children_line": "",
+    "children_section": "",
+}
+CHILDREN = {name: render(name) for name in ("children_line", "children_section")}
 FULL = {
     "format_section": 'answer["content"] must match this JSON schema:\n{"type": "object"}',
     "functions_section": "Host functions bound in the REPL:\n- `lookup(name: str) -> str` Finds a customer.",
@@ -32,6 +38,9 @@ FULL = {
 CASES: dict[str, tuple[str, dict[str, object]]] = {
     "system": ("system", ROOT | SUB_AGENTS),
     "system_full": ("system", ROOT | SUB_AGENTS | FULL),
+    "system_children": ("system", ROOT | SUB_AGENTS | CHILDREN),
+    "children_line": ("children_line", {}),
+    "children_section": ("children_section", {}),
     "system_no_sub_calls": ("system_no_sub_calls", ROOT),
     "complaint": ("complaint", {"complaint": "한 줄만\nonly one line"}),
     "repair": ("repair", {"problem": "$.n: '셋' is not of type 'integer'"}),
