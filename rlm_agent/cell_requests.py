@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_agent import keys
 from rlm_agent.approvals import ASK
-from rlm_agent.child_contexts import with_contexts
+from rlm_agent.children.contexts import with_contexts
 from rlm_agent.effects import acts_once, begin
 from rlm_agent.estimates import expected
 from rlm_agent.functions import call_function, wrong_arguments

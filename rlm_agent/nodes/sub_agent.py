@@ -37,7 +37,7 @@ async def sub_agent(activity: Activity, state: Mapping[str, Any], config: Runnab
 def _answerer(call: Mapping[str, Any]) -> Callable[..., Awaitable[None]]:
     if call.get("kind") != "rlm":
         return perform
-    from rlm_agent.children import perform_child  # few agents have children
+    from rlm_agent.children.perform import perform_child  # few agents have children
 
     return perform_child
 

@@ -19,8 +19,8 @@ from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.answers import answer_text
 from rlm_agent.budget import ModelUse
-from rlm_agent.child_activity import ChildActivity
-from rlm_agent.child_specs import child_spec
+from rlm_agent.children.activity import ChildActivity
+from rlm_agent.children.specs import child_spec
 from rlm_agent.draining import check_drain
 from rlm_agent.errors import HomeError, RLMError
 from rlm_agent.human import WaitsForPerson

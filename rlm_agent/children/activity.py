@@ -18,7 +18,7 @@ class ChildActivity(Activity):
     """One child.
 
     Args:
-        spec: the child's, see `child_specs.py`.
+        spec: the child's, see `specs.py`.
         above: the activity of the run whose cell asked it.
         run: of the child.
         question: its only one.
