@@ -88,7 +88,7 @@ class RunView:
         begins with its origin's.
         """
         ledger = self.home.ledger
-        rows = ledger.usage(self.id) if self.record.parent is None else ledger.child_usage(self.id)
+        rows = ledger.usage(self.id) if self.record.call is None else ledger.call_usage(self.record.call)
         return folded(rows, sum(q.active_seconds for q in self.questions))
 
     def events(self) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ class ChildActivity(Activity):
     async def usage(self) -> dict[str, Any]:
         """The child's share, that of its own children included."""
         own = Account(self.spec.budget)
-        for row in await self.home.read(self.home.ledger.child_usage, self.run.id):
+        for row in await self.home.read(self.home.ledger.call_usage, self.run.call or ""):
             own.add(row)
         return own.report()
 

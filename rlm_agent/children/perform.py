@@ -17,7 +17,7 @@ from langgraph.errors import GraphDrained
 
 from rlm_agent import keys
 from rlm_agent.activity import Activity
-from rlm_agent.answers import answer_text
+from rlm_agent.answers import answer_content, answer_text
 from rlm_agent.budget import ModelUse
 from rlm_agent.children.activity import ChildActivity
 from rlm_agent.children.specs import child_spec
@@ -33,7 +33,7 @@ from rlm_agent.nodes.sub_agent import sub_agent
 from rlm_agent.sources import sources_in
 from rlm_agent.spec import AgentSpec
 from rlm_agent.state import Step
-from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord
+from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnRecord
 from rlm_agent.sub_agents import silent
 from rlm_agent.sub_calls import failed_slot
 
@@ -93,8 +93,9 @@ async def _slot(
         problem = " ".join(f"{type(error).__name__}: {error}".split())
     finally:
         await child.close()
+    await parent.home.runs.set_question(run.id, 1, parent.fence, status="stopped", stopped_by="failed")
     failed = failed_slot(problem, model=model_name(spec.root), seconds=time.monotonic() - began)
-    return {**failed, **await _paid(child)}
+    return {**failed, "text": await _so_far(child), **await _paid(child)}
 
 
 async def _found(parent: Activity, key: str, call: Mapping[str, Any]) -> tuple[RunRecord, QuestionRecord]:
@@ -135,7 +136,9 @@ async def _answer(child: Activity, call: Mapping[str, Any], config: RunnableConf
         async with asyncio.timeout(call.get("timeout")):
             state = await _driven(child, state, config)
     except TimeoutError:
-        state = {**state, "rlm_head": await _head(child), "rlm_step": Step(phase="finish", stopped_by="timeout")}
+        head = await _head(child)
+        ended_by = {"rlm_head": head.id if head else None, "rlm_step": Step(phase="finish", stopped_by="timeout")}
+        state = {**state, **ended_by}
     ended = (await finish(child, state, config))["rlm"]
     text = answer_text(ended["content"])
     problem = "" if ended["ready"] else _stopped(ended, call)
@@ -155,7 +158,7 @@ def _stopped(ended: Mapping[str, Any], call: Mapping[str, Any]) -> str:
 async def _entered(child: Activity) -> _State:
     """The state that the child goes on from."""
     home, run, question = child.home, child.run, child.question
-    head = await home.read(home.turns.head, run.id)
+    head = await _head(child)
     if child.entry.rebuild and head is not None:
         from rlm_agent.rebuild import rebuild  # few entries need it
 
@@ -175,13 +178,18 @@ async def _entered(child: Activity) -> _State:
     return {"rlm_run": reference, "rlm_head": None if head is None else head.id, "rlm_step": step}
 
 
-def _phase(head: Any) -> str:
+def _phase(head: TurnRecord | None) -> str:
     return "check" if head is not None and head.answer["ready"] else "generate"
 
 
-async def _head(child: Activity) -> str | None:
-    head = await child.home.read(child.home.turns.head, child.run.id)
-    return None if head is None else str(head.id)
+async def _head(child: Activity) -> TurnRecord | None:
+    return await child.home.read(child.home.turns.head, child.run.id)
+
+
+async def _so_far(child: Activity) -> str:
+    """What the answer of a child that failed was after its last whole turn."""
+    head = await _head(child)
+    return "" if head is None else answer_text(await answer_content(child.home, head.answer))
 
 
 async def _driven(child: Activity, state: _State, config: RunnableConfig) -> _State:
@@ -210,8 +218,8 @@ async def _ask_below(child: Activity, state: _State, config: RunnableConfig) -> 
 
 async def _paid(child: Activity) -> dict[str, Any]:
     """What the child used, its own children included, and what the tools below it read."""
-    ledger, use = child.home.ledger, ModelUse()
-    for row in await child.home.read(ledger.child_usage, child.run.id):
+    ledger, call, use = child.home.ledger, child.run.call or "", ModelUse()
+    for row in await child.home.read(ledger.call_usage, call):
         use.add(row)
-    slots = await child.home.read(ledger.of_child, child.run.id, "slot")
+    slots = await child.home.read(ledger.of_call, call, "slot")
     return {"usage": use.plain() if use.calls else None, "sources": sources_in(slot.body for slot in slots)}

@@ -17,7 +17,7 @@ from rlm_agent.store.blobs import LARGE, Blobs
 from rlm_agent.store.database import Database, settled
 from rlm_agent.store.fence import Fence
 from rlm_agent.store.plain import pack, unpack
-from rlm_agent.store.reach import FAMILY, REACH
+from rlm_agent.store.reach import REACH
 from rlm_agent.store.records import StepKind, StepRecord
 from rlm_agent.store.versions import check_version
 from rlm_agent.store.writer import Op
@@ -36,7 +36,10 @@ _USED = "role != '' AND calls > 0"
 _GROUPED = "GROUP BY role, model ORDER BY role, model"
 _REACHED = "FROM reach CROSS JOIN steps s ON s.run = reach.run WHERE (reach.until IS NULL OR s.turn <= reach.until)"
 _RUN_USAGE = f"{REACH} {_SUMS} {_REACHED} AND question = IFNULL(?, question) AND {_USED} {_GROUPED}"
-_CHILD_USAGE = f"{FAMILY} {_SUMS} FROM family JOIN steps ON child = family.id WHERE child != '' AND {_USED} {_GROUPED}"
+_CALLED = """
+    WITH RECURSIVE called (id) AS (
+        SELECT id FROM runs WHERE call = ? UNION SELECT r.id FROM called JOIN runs r ON r.parent = called.id)"""
+_CALL_USAGE = f"{_CALLED} {_SUMS} FROM called JOIN steps ON child = called.id WHERE child != '' AND {_USED} {_GROUPED}"
 _TURN_USAGE = f"{_SUMS} FROM steps WHERE run = ? AND turn = ? AND {_USED} {_GROUPED}"
 _OF_KIND = f"""{REACH}
     SELECT {", ".join(f"s.{name}" for name in _COLUMNS)}, s.body, s.body_ref {_REACHED} AND s.kind = ? ORDER BY s.at"""
@@ -97,9 +100,10 @@ class Ledger:
         """What a run, or one question of it, has used: one row a role and model."""
         return self._usage(_RUN_USAGE, run, question)
 
-    def child_usage(self, child: str) -> list[UsageRow]:
-        """What a child run has used, its own children included; it is in its parent's usage, too."""
-        return self._usage(_CHILD_USAGE, child)
+    def call_usage(self, call: str) -> list[UsageRow]:
+        """What the children used that answer a call, theirs included: one of each fork that makes the call, which pay
+        for nothing twice. It is in the usage of their runs, too."""
+        return self._usage(_CALL_USAGE, call)
 
     def turn_usage(self, run: str, number: int) -> list[UsageRow]:
         """What one turn of a run has used; nothing where a fork took all of it from the record."""
@@ -119,11 +123,12 @@ class Ledger:
             for row in connection.execute(_OF_KIND, (run, kind)):
                 yield self._from_row(row)
 
-    def of_child(self, child: str, kind: StepKind) -> list[StepRecord]:
-        """The steps of one kind that a child took, in the order they were recorded."""
-        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE child = ? AND child != '' AND kind = ? ORDER BY at"
+    def of_call(self, call: str, kind: StepKind) -> list[StepRecord]:
+        """The steps of one kind that the children took that answer a call, in the order they were recorded."""
+        children = "child IN (SELECT id FROM runs WHERE call = ?) AND child != ''"
+        query = f"SELECT {_PLAIN}, body, body_ref FROM steps WHERE {children} AND kind = ? ORDER BY at"
         with self._database.reading() as connection:
-            rows = connection.execute(query, (child, kind)).fetchall()
+            rows = connection.execute(query, (call, kind)).fetchall()
         return [self._from_row(row) for row in rows]
 
     def count(self, run: str, kind: StepKind | None = None, question: int | None = None) -> int:

@@ -8,7 +8,7 @@ from sqlite3 import Connection
 
 from rlm_agent.store.plain import unpack
 
-__all__ = ["FAMILY", "REACH", "family", "origins", "reach"]
+__all__ = ["REACH", "family", "origins", "reach"]
 
 REACH = """
     WITH RECURSIVE reach (run, until) AS (
@@ -18,15 +18,15 @@ REACH = """
         FROM reach JOIN runs r ON r.id = reach.run WHERE r.forked_from IS NOT NULL)"""
 """Begins a query with the table `reach (run, until)`; takes the run's id. `until` is NULL for the run itself."""
 
-FAMILY = """
+_FAMILY = """
     WITH RECURSIVE family (id) AS (
-        SELECT ? UNION SELECT r.id FROM family JOIN runs r ON r.parent = family.id)"""
-"""Begins a query with the table `family (id)`: a run, whose id it takes, its children and theirs."""
+        SELECT ? UNION SELECT r.id FROM family JOIN runs r ON r.parent = family.id)
+    SELECT id FROM family"""
 
 
 def family(connection: Connection, run: str) -> list[str]:
     """The ids of a run, of its children and of theirs."""
-    return [id for (id,) in connection.execute(f"{FAMILY} SELECT id FROM family", (run,))]
+    return [id for (id,) in connection.execute(_FAMILY, (run,))]
 
 
 def reach(connection: Connection, run: str) -> list[str]:

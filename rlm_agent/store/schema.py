@@ -87,7 +87,8 @@ def _add_housekeeping(connection: sqlite3.Connection) -> None:
 _CHILDREN = (
     "ALTER TABLE runs ADD COLUMN parent TEXT",
     "ALTER TABLE runs ADD COLUMN call TEXT",
-    "CREATE INDEX runs_by_parent ON runs (parent, call)",
+    "CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL",
+    "CREATE INDEX runs_by_call ON runs (call) WHERE call IS NOT NULL",
     "ALTER TABLE steps ADD COLUMN child TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX steps_by_child ON steps (child) WHERE child != ''",
 )

@@ -194,6 +194,21 @@ def test_a_model_that_fails_costs_its_slot() -> None:
     assert "no such page" in error
 
 
+def test_a_child_that_fails_in_the_middle_keeps_its_answer_so_far(home: Home) -> None:
+    def reply(messages: list[Any]) -> Any:
+        return (
+            ValueError("gone")
+            if messages[-1].type != "human" or len(messages) > 2
+            else cell('answer["content"] = "half"')
+        )
+
+    code = 'r = rlm("q")\nout = [r.ok, str(r), r.error, r.usage["calls"]]'
+    ok, text, error, calls = run(code, reply, limits=Limits(sub_tries=1), home=home)["rlm"]["content"]
+    assert (ok, text, calls, "gone" in error) == (False, "half", 1, True)
+    (child,) = [view for view in runs("top", home=home) if view.record.parent]
+    assert (child.status, child.question.stopped_by) == ("stopped", "failed")
+
+
 @pytest.mark.parametrize(("depth", "levels"), [(2, 2), (3, 3)])
 def test_down_to_max_depth(depth: int, levels: int) -> None:
     """Each child asks one below it; at the deepest level there is no name to ask with."""

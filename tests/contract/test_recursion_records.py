@@ -96,6 +96,7 @@ def test_a_fork_that_makes_the_same_call_pays_for_nothing_twice(bench: Bench) ->
     out = bench.agent().invoke(None, fork)
     assert [each.value["what"] for each in out["__interrupt__"]] == ["ask_human"]
     assert bench.paid == CALLS - 1
+    assert child_of("f", bench.here).usage["total"]["calls"] == 6
     assert bench.reply("f", said="저것")["content"] == '[\n 3,\n "저것",\n true\n]'
     assert bench.paid == CALLS
     assert bench.reply("t")["content"] == '[\n 3,\n "저것",\n true\n]', "one answer to one question"
