@@ -19,8 +19,10 @@ from rlm_agent.functions import call_function, wrong_arguments
 from rlm_agent.gates import answered, ask_gate, batch_gate, wrong_question
 from rlm_agent.human import Pending, reason
 from rlm_agent.repl.kernel import CellPaused, Request
+from rlm_agent.sources import scope_of
 from rlm_agent.store.records import BatchRecord, StepRecord
 from rlm_agent.sub_calls import PlannedCall, failed_slot, plan
+from rlm_agent.tool_scope import in_scope
 
 if TYPE_CHECKING:
     from rlm_agent.activity import Activity
@@ -262,7 +264,8 @@ class CellRequests:
             error = await begin(self._activity, key, self._turn, request.name)
         if error is not None:
             return {"ok": False, "error": error}
-        return await call_function(function, request.args, request.kwargs)
+        with in_scope(await scope_of(self._activity)):
+            return await call_function(function, request.args, request.kwargs)
 
     def _count_batches(self, wave: _Wave, replies: Mapping[int, Any]) -> None:
         seconds = round(time.monotonic() - wave.started, 3)

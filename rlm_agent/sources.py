@@ -9,9 +9,10 @@ from typing import Any
 
 from rlm_agent.activity import Activity
 from rlm_agent.store.home import Home
+from rlm_agent.tool_scope import ToolScope
 from rlm_agent.web_addresses import WebAddresses, user_texts
 
-__all__ = ["MOST_SOURCES", "open_to", "sources_in"]
+__all__ = ["MOST_SOURCES", "open_to", "scope_of", "sources_in"]
 
 MOST_SOURCES = 200
 """Sources of one slot; those that were read later are left out."""
@@ -41,6 +42,12 @@ async def open_to(activity: Activity) -> WebAddresses:
             activity.addresses = read
     activity.addresses.add_texts(note.text for note in activity.notes)
     return activity.addresses
+
+
+async def scope_of(activity: Activity) -> ToolScope:
+    """Where host functions and checks of a run stand: as the tools of its sub-agents do."""
+    run, home = activity.top.run.id, activity.home
+    return ToolScope(run, home, await open_to(activity)) if activity.top.spec.tools else ToolScope(run, home)
 
 
 def _recorded(home: Home, run: str) -> WebAddresses:

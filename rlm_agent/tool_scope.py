@@ -1,7 +1,7 @@
 """Where a tool of a sub-agent stands: which run it works for, the run's home, and which web addresses it may open.
 
-For authors of tools: `tool_scope()` inside of a tool's function. Invariant: the scope is that of the run whose
-sub-agent called the tool, in threads that the tool is run in, too; outside of a run there is none.
+For authors of tools, and of `repl_functions` and `check`: `tool_scope()` inside of the function. Invariant: the scope
+is that of the run for which the function is called, in threads that it is run in, too; outside of a run there is none.
 
 A tool made with `response_format="content_and_artifact"` may return, beside its text, the artifact
 `{"sources": [{"url" | "path", "title", "date", "sha256", ...}], "links": [url, ...]}` of JSON values: sources come back

@@ -10,8 +10,10 @@ from rlm_agent import keys
 from rlm_agent.activity import Activity
 from rlm_agent.answers import answer_content
 from rlm_agent.functions import call_user_code
+from rlm_agent.sources import scope_of
 from rlm_agent.state import Step
 from rlm_agent.store.records import StepRecord
+from rlm_agent.tool_scope import in_scope
 
 __all__ = ["check_answer"]
 
@@ -44,7 +46,8 @@ async def _complaint(activity: Activity, content: Any) -> str | None:
     if check is None:
         return None
     try:
-        complaint = await call_user_code(check, content)
+        with in_scope(await scope_of(activity)):
+            complaint = await call_user_code(check, content)
     except Exception as error:  # noqa: BLE001 - a check that fails says no more than that it could not check
         complaint = f"the check failed with {type(error).__name__}: {error}"
     return None if complaint is None else str(complaint)

@@ -12,17 +12,21 @@ from rlm_agent_tools.settings import flag, known, number
 from rlm_agent_tools.web.fetch_page import fetch_page_tool
 from rlm_agent_tools.web.local_corpus import LocalCorpus
 from rlm_agent_tools.web.options import WebOptions
+from rlm_agent_tools.web.reading import NotRead, PageAsRead, page_as_read
 from rlm_agent_tools.web.search import HoldsDocuments, SearchBusy, SearchProvider, SearchResult, web_search_tool
 from rlm_agent_tools.web.tavily import Tavily
 
 __all__ = [
     "HoldsDocuments",
     "LocalCorpus",
+    "NotRead",
+    "PageAsRead",
     "SearchBusy",
     "SearchProvider",
     "SearchResult",
     "Tavily",
     "WebOptions",
+    "page_as_read",
     "tools",
     "web_tools",
 ]

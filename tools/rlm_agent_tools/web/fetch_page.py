@@ -1,48 +1,24 @@
 """`fetch_page`: an address in, a page of its text out, with where it came from."""
 
 import asyncio
-import threading
-from collections import OrderedDict
 from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
 
 from rlm_agent.bridge import run_sync
 from rlm_agent.tool_scope import ToolScope, tool_scope
-from rlm_agent_tools.documents.reader import Reading, read_document
+from rlm_agent_tools.documents.reader import Reading
 from rlm_agent_tools.paging import page_of
 from rlm_agent_tools.untrusted import framed
 from rlm_agent_tools.web.fetching import fetch
-from rlm_agent_tools.web.kinds import charset_of, kind_of
+from rlm_agent_tools.web.kinds import kind_of
 from rlm_agent_tools.web.leave import opened
 from rlm_agent_tools.web.options import WebOptions
 from rlm_agent_tools.web.pages import MemoryPages, StoredPage, StoredPages
+from rlm_agent_tools.web.reading import Reader
 from rlm_agent_tools.web.search import HoldsDocuments
 
 __all__ = ["fetch_page_tool"]
-
-_MOST_READ = 32
-
-
-class _Reader:
-    """Documents read so far, by what they hold: the pages of one are not parsed again and again."""
-
-    def __init__(self) -> None:
-        self._read: OrderedDict[tuple[str, str], Reading] = OrderedDict()
-        self._lock = threading.Lock()  # one tool may serve several loops at once
-
-    async def read(self, page: StoredPage) -> Reading:
-        key = (page.sha256, page.final_url)
-        if (known := self._read.get(key)) is not None:
-            return known
-        kind = kind_of(page.content_type, page.body)
-        given = (kind, page.body, page.final_url, charset_of(page.content_type))
-        reading = await asyncio.to_thread(read_document, *given)
-        with self._lock:
-            self._read[key] = reading
-            while len(self._read) > _MOST_READ:
-                self._read.popitem(last=False)
-        return reading
 
 
 def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | None = None) -> BaseTool:
@@ -52,7 +28,7 @@ def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | No
         options: what it may open, and how much of it.
         held: documents that are read there instead of over the network.
     """
-    limits, memory, reader = options or WebOptions(), MemoryPages(), _Reader()
+    limits, memory, reader = options or WebOptions(), MemoryPages(), Reader()
 
     async def fetch_page(url: str, page: int = 1) -> tuple[str, dict[str, Any]]:
         """Fetches a web page or PDF and gives its text, a page at a time.
@@ -66,7 +42,7 @@ def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | No
         scope = tool_scope()
         spelled = opened(url, limits, scope)
         if held is not None and (own := held.document(spelled)) is not None:
-            document = StoredPage.of(spelled, spelled, "text/plain; charset=utf-8", own.text.encode("utf-8", "replace"))
+            document = await _held(spelled, own.text, scope)
             reading = Reading(own.title or None, own.date, own.text, ())
         else:
             document = await _document(spelled, limits, scope, memory)
@@ -84,6 +60,12 @@ def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | No
     )
     tool.func = fetch_page_sync
     return tool
+
+
+async def _held(url: str, text: str, scope: ToolScope | None) -> StoredPage:
+    """A document of the search provider's own, kept as one that was fetched."""
+    page = StoredPage.of(url, url, "text/plain; charset=utf-8", text.encode("utf-8", "replace"))
+    return page if scope is None else await asyncio.to_thread(StoredPages(scope.home).put, page)
 
 
 async def _document(url: str, options: WebOptions, scope: ToolScope | None, memory: MemoryPages) -> StoredPage:
