@@ -15,6 +15,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 SHOWN: dict[str, tuple[str, ...]] = {
     "01_hello": ("Drawer 4321 holds", "3 turns"),
     "02_long_document": ("79 sections", "async.txt:", "ready: "),
+    "03_research": (
+        "[1] https://bridges.example/forth",
+        "(on the page as read on 20",
+        "(NOT CONFIRMED: it is not on the page)",
+        "ready: True",
+    ),
     "04_crash_and_resume": (
         "the first process ended with SIGKILL",
         "the second process ended with code 0",
