@@ -33,6 +33,7 @@ from rlm_agent.state import schemas
 
 if TYPE_CHECKING:
     from rlm_agent.repl.kernel import Kernel
+    from rlm_agent.repl_code import ReplCode
     from rlm_agent.store.home import Home
 
 __all__ = ["create_rlm_agent"]
@@ -57,7 +58,7 @@ def create_rlm_agent(
     models: Mapping[str, str | BaseChatModel] | None = None,
     system_prompt: str | None = None,
     tips: Sequence[str] = (),
-    repl_functions: Sequence[Callable[..., Any]] = (),
+    repl_functions: "Sequence[Callable[..., Any] | ReplCode]" = (),
     sub_middleware: Sequence[Any] = (),
     response_format: Any = None,
     check: Callable[[Any], str | None] | None = None,
@@ -90,7 +91,8 @@ def create_rlm_agent(
         models: more sub-agent models, that a slot may choose by name.
         system_prompt: guidance added to the built-in prompt.
         tips: strategies added to the prompt before `system_prompt`: names (`rlm tips` lists them), or texts.
-        repl_functions: host functions or tools, bound in the REPL by name. Their arguments come from the model.
+        repl_functions: host functions or tools, bound in the REPL by name. Their arguments come from the model. A
+            `rlm_agent.repl_code.ReplCode` brings functions that run in the REPL itself.
         sub_middleware: LangChain middleware of sub-agents that have tools.
         response_format: pydantic model, TypedDict or JSON schema that `answer["content"]` must match.
         check: called with the content when `ready` is set; returns None or a complaint that the root reads.

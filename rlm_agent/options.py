@@ -13,6 +13,7 @@ from rlm_agent.errors import ConfigError
 from rlm_agent.functions import as_function
 from rlm_agent.models import resolve_model
 from rlm_agent.repl.kernel import Kernel
+from rlm_agent.repl_code import ReplCode
 from rlm_agent.settings import Budget, Limits
 from rlm_agent.spec import AgentSpec
 from rlm_agent.tips import tip_texts
@@ -57,7 +58,7 @@ def resolve_options(
     models: Mapping[str, str | BaseChatModel] | None,
     system_prompt: str | None,
     tips: Sequence[str],
-    repl_functions: Sequence[Callable[..., Any]],
+    repl_functions: Sequence[Callable[..., Any] | ReplCode],
     sub_middleware: Sequence[Any],
     response_format: Any,
     check: Callable[[Any], str | None] | None,
@@ -82,6 +83,7 @@ def resolve_options(
     if code_via not in ("auto", "fences", "tool"):
         raise ConfigError(f"code_via={code_via!r}: give 'auto', 'fences' or 'tool'.")
     box = toolbox(tools)
+    repl_code = tuple(item for item in repl_functions if isinstance(item, ReplCode))
     return AgentSpec(
         name=name,
         root=resolve_model(model, role="root"),
@@ -90,7 +92,8 @@ def resolve_options(
         tools=box,
         system_prompt=system_prompt or "",
         tips=tip_texts(tips, sub_calls=max_depth > 0),
-        repl_functions=_functions(repl_functions),
+        repl_functions=_functions([item for item in repl_functions if not isinstance(item, ReplCode)], repl_code),
+        repl_code=repl_code,
         sub_middleware=tuple(sub_middleware),
         response=_response(response_format),
         check=check,
@@ -121,14 +124,18 @@ def _check_name(name: str, input_key: str | None) -> None:
         raise ConfigError(f"input_key={input_key!r}: that key is the agent's own; choose another, or None.")
 
 
-def _functions(given: Sequence[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+def _functions(given: Sequence[Callable[..., Any]], code: Sequence[ReplCode]) -> dict[str, Callable[..., Any]]:
+    """Host functions by name; those of the REPL's own code have names that are taken, too."""
     functions: dict[str, Callable[..., Any]] = {}
+    own = [name for each in code for name in each.functions]
+    if wrong := [name for name in own if name in _RESERVED or own.count(name) > 1]:
+        raise ConfigError(f"repl_functions: the name {wrong[0]!r} is taken in the REPL; rename the function.")
     for item in given:
         function = as_function(item) if isinstance(item, BaseTool) else item
         name = getattr(function, "__name__", "")
         if not callable(function) or not name.isidentifier():
             raise ConfigError(f"repl_functions: {function!r} is no named function.")
-        if name in _RESERVED or name in functions:
+        if name in _RESERVED or name in functions or name in own:
             raise ConfigError(f"repl_functions: the name {name!r} is taken in the REPL; rename the function.")
         acts_once(function)
         functions[name] = function

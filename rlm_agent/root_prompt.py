@@ -138,4 +138,9 @@ def _functions_section(spec: AgentSpec) -> str:
     for name, function in {**spec.repl_functions, **asked}.items():
         doc = (inspect.getdoc(function) or "").split("\n", 1)[0]
         lines.append(f"- `{name}{inspect.signature(function)}` {doc}".rstrip())
-    return "Host functions bound in the REPL:\n" + "\n".join(lines) if lines else ""
+    own = [f"- {told}" for code in spec.repl_code for told in code.functions.values()]
+    return "\n\n".join(
+        f"{head}:\n" + "\n".join(listed)
+        for head, listed in (("Host functions bound in the REPL", lines), ("Functions of the REPL's own", own))
+        if listed
+    )

@@ -9,6 +9,7 @@ from langchain_core.tools import BaseTool
 
 from rlm_agent.approvals import Approvals
 from rlm_agent.repl.kernel import Kernel
+from rlm_agent.repl_code import ReplCode
 from rlm_agent.settings import Budget, Limits
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class AgentSpec:
         system_prompt: guidance added to the built-in prompt, or "".
         tips: the texts of strategies, that stand before it.
         repl_functions: host functions, by the name that the REPL binds.
+        repl_code: sources whose functions the REPL binds.
         sub_middleware: LangChain middleware of the sub-agents.
         response: the checked form of `response_format`.
         check: (content) -> None or a complaint.
@@ -50,6 +52,7 @@ class AgentSpec:
     system_prompt: str
     tips: tuple[str, ...]
     repl_functions: Mapping[str, Callable[..., Any]]
+    repl_code: tuple[ReplCode, ...]
     sub_middleware: tuple[Any, ...]
     response: "ResponseFormat | None"
     check: Callable[[Any], str | None] | None

@@ -169,6 +169,7 @@ class TurnRun:
             history=[await self._history_entry(turn) for turn in activity.chain],
             context=context,
             functions=(*activity.spec.repl_functions, *([ASK] if activity.spec.approvals.ask else [])),
+            code=[code.source for code in activity.spec.repl_code],
             sub_calls=activity.spec.sub_calls,
             seed=keys.seed(activity.run.id if activity.depth == 0 else question.genesis),
             fresh_answer=self.head is None or self.head.question != question.number,

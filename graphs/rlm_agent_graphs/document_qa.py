@@ -18,7 +18,8 @@ not answer the question, say so instead of answering from memory."""
 
 def document_qa(model: str | Any, **options: Any) -> Any:
     """The document QA agent with any model; `options` are those of `create_rlm_agent`."""
-    return create_rlm_agent(model, system_prompt=GUIDANCE, name="document_qa", **options)
+    guidance = "\n\n".join(filter(None, [GUIDANCE, options.pop("system_prompt", None)]))
+    return create_rlm_agent(model, system_prompt=guidance, **{"name": "document_qa", **options})
 
 
 def graph() -> Any:

@@ -1,7 +1,7 @@
 """From what a command names to an agent: models made, bounds settled, both said before anything is paid."""
 
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,6 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
     Raises:
         ConfigError: a model cannot be made; the line says what to do.
     """
-    from rlm_agent.agent import create_rlm_agent
     from rlm_agent.models import resolve_model
 
     root = resolve_model(start.model, role="root")
@@ -75,18 +74,29 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
         from rlm_agent.offline import NOTICE
 
         remarks = [f"No language model is used by 'offline'. {NOTICE}", *remarks]
-    agent = create_rlm_agent(
+    agent = _maker(start.agent)(
         root,
-        start.tools,
+        **({"tools": start.tools} if start.tools else {}),
         sub_model=sub,
         tips=start.tips,
         budget=bounded.budget,
         interrupt_on={"ask_human": True} if start.ask else None,
+        max_depth=start.max_depth,
         home=home,
         checkpointer=home.checkpointer,
         name=AGENT,
     )
     return Prepared(agent, bounded, (*remarks, *_elsewhere(start)))
+
+
+def _maker(agent: str) -> "Callable[..., RLMGraph]":
+    if agent:
+        from rlm_agent.ready_made import agent_maker
+
+        return agent_maker(agent)
+    from rlm_agent.agent import create_rlm_agent
+
+    return create_rlm_agent
 
 
 def _elsewhere(start: Start) -> list[str]:

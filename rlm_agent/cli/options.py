@@ -14,7 +14,9 @@ from rlm_agent.errors import ConfigError
 from rlm_agent.settings import Budget
 
 __all__ = [
+    "AgentOption",
     "BudgetOption",
+    "DepthOption",
     "HomeOption",
     "JsonLinesOption",
     "JsonOption",
@@ -49,6 +51,14 @@ ToolOption = Annotated[
 TipsOption = Annotated[
     list[str] | None,
     typer.Option("--tips", metavar="NAME", help="A strategy for the root, by name; rlm tips lists them. Repeatable."),
+]
+AgentOption = Annotated[
+    str | None,
+    typer.Option("--agent", metavar="NAME", help="A ready-made agent: document_qa, code_qa, research, or another."),
+]
+DepthOption = Annotated[
+    int | None,
+    typer.Option("--max-depth", min=0, help="0: no sub-calls; 1: sub-agents (default); n: children down to depth n."),
 ]
 BudgetOption = Annotated[
     list[str] | None,

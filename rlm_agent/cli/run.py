@@ -10,7 +10,9 @@ import typer
 from rlm_agent.cli.corpus import load_sources
 from rlm_agent.cli.exits import reported
 from rlm_agent.cli.options import (
+    AgentOption,
     BudgetOption,
+    DepthOption,
     HomeOption,
     JsonLinesOption,
     JsonOption,
@@ -27,6 +29,7 @@ from rlm_agent.cli.options import (
 from rlm_agent.cli.outcome import View
 from rlm_agent.cli.starts import AGENT, Start, find_start
 from rlm_agent.errors import ConfigError, LeaseHeld
+from rlm_agent.ready_made import known_agent
 from rlm_agent.settings import Budget
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ def run(
     sub_model: SubModelOption = None,
     tool: ToolOption = None,
     tips: TipsOption = None,
+    agent: AgentOption = None,
+    max_depth: DepthOption = None,
     budget: BudgetOption = None,
     thread: Annotated[
         str | None,
@@ -78,6 +83,8 @@ def run(
         raise ConfigError("--budget NAME=+N adds to the bound of a run that is there: use it with rlm resume.")
     view = View(quiet, as_json, as_jsonl, home)
     tools = checked_tools(tool)
+    if agent is not None:
+        known_agent(agent)
     if thread is None:
         named_model(model)  # before stdin is waited for
     asked = text_or_stdin(question, "The question")
@@ -88,7 +95,7 @@ def run(
         before = _before(opened, thread)
         base = before.start.budget if before.start is not None and before.unfinished is not None else Budget()
         bounds, given = parse_budget(budget, base)
-        start = _start(before, thread, _Made(model, sub_model, tools, tuple(tips or ()), ask), bounds)
+        start = _start(before, thread, _Made(model, sub_model, tools, tuple(tips or ()), ask, agent, max_depth), bounds)
         prepared = _prepared(opened, before, start, given)
         return _enter(opened, prepared, before, _Input(asked, tuple(context or ())), view)
 
@@ -124,13 +131,15 @@ def _before(home: "Home", thread: str | None) -> _Before:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What the command line names of the agent: models, plugins, strategies, and whether it may ask."""
+    """What the command line names of the agent: models, plugins, strategies, whether it may ask, which it is."""
 
     model: str | None
     sub_model: str | None
     tools: tuple[str, ...]
     tips: tuple[str, ...]
     ask: bool
+    agent: str | None
+    max_depth: int | None
 
 
 def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> Start:
@@ -139,7 +148,8 @@ def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> 
     if kept is None:
         thread = thread or uuid.uuid4().hex[:12]
         model = named_model(made.model)
-        return Start(thread, model, made.sub_model, bounds, made.tools, made.tips, os.getcwd(), made.ask)
+        given = (model, made.sub_model, bounds, made.tools, made.tips, os.getcwd(), made.ask)
+        return Start(thread, *given, made.agent or "", 1 if made.max_depth is None else made.max_depth)
     return replace(
         kept,
         model=made.model or kept.model,
@@ -148,6 +158,8 @@ def _start(before: _Before, thread: str | None, made: _Made, bounds: Budget) -> 
         tools=made.tools or kept.tools,
         tips=made.tips or kept.tips,
         ask=made.ask or kept.ask,
+        agent=made.agent or kept.agent,
+        max_depth=kept.max_depth if made.max_depth is None else made.max_depth,
         directory=os.getcwd() if made.tools else kept.directory,
     )
 

@@ -38,6 +38,8 @@ class Start:
         tools: plugins with their settings, as `create_rlm_agent` takes them.
         tips: names of strategies.
         ask: the root may ask the person who runs it.
+        agent: name of a ready-made agent; "" for none.
+        max_depth: of `create_rlm_agent`.
         directory: where it was started, which relative paths in the settings of tools mean.
     """
 
@@ -49,6 +51,8 @@ class Start:
     tips: tuple[str, ...] = ()
     directory: str = ""
     ask: bool = False
+    agent: str = ""
+    max_depth: int = 1
 
 
 def save_start(home: "Home", start: Start) -> None:
@@ -85,9 +89,16 @@ def start_from(thread: str, given: Mapping[str, Any]) -> Start:
     """How a thread is started, from plain values; KeyError, TypeError or ConfigError where they are none."""
     bounds = {f.name: given["budget"][f.name] for f in fields(Budget) if f.name in given["budget"]}
     names = {key: tuple(map(str, _listed(given.get(key, [])))) for key in ("tools", "tips")}
-    directory, ask = str(given.get("directory", "")), given.get("ask") is True
     return Start(
-        thread, str(given["model"]), given["sub_model"], Budget(**bounds), **names, directory=directory, ask=ask
+        thread,
+        str(given["model"]),
+        given["sub_model"],
+        Budget(**bounds),
+        **names,
+        directory=str(given.get("directory", "")),
+        ask=given.get("ask") is True,
+        agent=str(given.get("agent", "")),
+        max_depth=int(given.get("max_depth", 1)),
     )
 
 

@@ -92,13 +92,15 @@ def find(spawner: Spawner, allowed: Collection[str] = NAMES) -> Findings:
     Raises:
         KernelError: it could not be forked or ended without a word.
     """
+    spawner.start()
     mine, theirs = socket.socketpair()
     with mine, tempfile.TemporaryDirectory(prefix="rlm-probe-", dir=spawner.scratches) as directory:
         scratch, canary = Path(directory, "scratch"), Path(directory, "canary")
         scratch.mkdir()
         canary.write_bytes(b"")
         with theirs:
-            plan = {"layers": list(allowed), "memory": 1 << 30, "disk": 1 << 20, "canary": os.fspath(canary)}
+            bounds = {"memory": 1 << 30, "disk": 1 << 20}
+            plan = {"layers": list(allowed), **bounds, "canary": os.fspath(canary), "remove": directory}
             pid = spawner.fork(theirs, os.fspath(scratch), plan)
         mine.settimeout(PROBE_SECONDS)
         try:

@@ -56,6 +56,7 @@ class Bindings:
         history: one dict a turn: {"turn", "code", "output", "error", "batches"}.
         context: None binds `context = None`.
         functions: names of host functions.
+        code: sources of Python modules whose public functions are bound; trusted, and run before any cell.
         sub_calls: False hides `llm_batch` and all its relatives (max_depth 0).
         seed: for `random` and numpy in a namespace that is not restored.
         fresh_answer: True resets `answer` (a new question).
@@ -66,6 +67,7 @@ class Bindings:
     history: Sequence[Mapping[str, Any]] = ()
     context: ContextSource | None = None
     functions: Sequence[str] = ()
+    code: Sequence[str] = ()
     sub_calls: bool = True
     seed: int = 0
     fresh_answer: bool = True

@@ -69,6 +69,8 @@ class Namespace:
             self._bound |= subcalls.sub_call_functions(self._ask, self._own_context)
         self._bound |= {alias: self._bound[name] for alias, name in subcalls.ALIASES.items() if name in self._bound}
         self._bound |= {name: subcalls.host_function(name, self._ask) for name in given["functions"]}
+        for source in given["code"]:
+            self._bound |= _functions_of(source)
         self._watched = {name: Watched(self._bound[name]) for name in ("messages", "history")}
         self.globals.update(self._bound)
 
@@ -208,3 +210,14 @@ def _has_only_text_keys(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(key, str) for key in value) and all(map(_has_only_text_keys, value.values()))
     return all(map(_has_only_text_keys, value)) if isinstance(value, list | tuple) else True
+
+
+def _functions_of(source: str) -> dict[str, Any]:
+    """The public functions that a module of the host's defines. It is run here, and is in no `sys.modules`."""
+    module = types.ModuleType("repl_code")
+    exec(compile(source, "<repl code>", "exec"), module.__dict__)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, types.FunctionType) and value.__globals__ is module.__dict__ and not name.startswith("_")
+    }

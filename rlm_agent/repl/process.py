@@ -95,6 +95,7 @@ class ProcessKernel:
             KernelError: no worker could be started.
         """
         isolation, spawner = await asyncio.to_thread(self._isolation), self._spawner()
+        await asyncio.to_thread(spawner.start)
         scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="rlm-repl-", dir=spawner.scratches)
         mine, theirs = socket.socketpair()
         try:
@@ -338,6 +339,7 @@ def _plain(bindings: Bindings) -> dict[str, Any]:
         "history": [dict(entry) for entry in bindings.history],
         "context": {"kind": source.kind, "index": [list(place) for place in source.index]} if source else None,
         "functions": list(bindings.functions),
+        "code": list(bindings.code),
         "sub_calls": bindings.sub_calls,
         "seed": bindings.seed,
         "fresh_answer": bindings.fresh_answer,

@@ -64,13 +64,24 @@ class Spawner:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
 
+    def start(self) -> None:
+        """Starts the zygote, where it does not run. Directories made after that are removed if this process is killed
+        as soon as a worker has them, and not a start of Python later.
+
+        Raises:
+            KernelError: it could not be started.
+        """
+        with self._lock:
+            self._ensure()
+
     def fork(self, channel: socket.socket, scratch: str, plan: Mapping[str, Any] = UNCONFINED) -> int:
         """Forks a worker on this channel.
 
         Args:
             channel: the worker's end; the caller closes its copy.
             scratch: a directory of the worker's own.
-            plan: how it is confined; see `confined.py`.
+            plan: how it is confined, see `confined.py`; "remove" names a directory that goes with the worker in place
+                of its own.
 
         Returns:
             Its process id.

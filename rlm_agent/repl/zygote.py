@@ -84,13 +84,13 @@ class Zygote:
         return self._statuses.pop(pid, None)
 
     def _fork(self, message: dict[str, Any]) -> int:
-        channel, parent, scratch = self._control.fds.pop(), os.getpid(), message["scratch"]
+        channel, parent = self._control.fds.pop(), os.getpid()
         pid = os.fork()
         if pid == 0:
             self._become_worker(channel, parent, message)
         os.close(channel)
         self._children.add(pid)
-        self._scratches[pid] = scratch
+        self._scratches[pid] = message.get("remove", message["scratch"])
         return pid
 
     def _become_worker(self, channel: int, parent: int, message: dict[str, Any]) -> NoReturn:

@@ -1,6 +1,12 @@
 """Which layers a session gets, what is said of them, and what happens where there are none."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +106,27 @@ async def test_signals_and_metadata_stay_closed_without_the_layers_that_close_th
     attempts = kernel.findings().attempts
     assert attempts["change metadata"] == attempts["signal others"] == "Operation not permitted"
     assert attempts["read files"] == ""
+
+
+def test_a_host_that_is_killed_while_it_tries_the_sandbox_leaves_no_directory(tmp_path: Path) -> None:
+    """It dies once the probe has been forked, and before it has answered."""
+    code = """
+import os, signal
+from rlm_agent.repl import isolation
+from rlm_agent.repl.process import ProcessKernel
+from rlm_agent.settings import Limits
+
+class Dies(isolation.Channel):
+    def receive(self, *_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+isolation.Channel = Dies
+ProcessKernel(Limits()).isolation
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    deadline = time.monotonic() + 10
+    while list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
