@@ -50,10 +50,14 @@ def fork(
     source = None if code is None else _code(code)
     with default_home(home) as opened:
         view = look(opened, thread)
-        config = view.fork(_turn(view, turn), code=source, message=message, resample=resample, thread=new)
+        number = _turn(view, turn)
+        config = view.fork(number, code=source, message=message, resample=resample, thread=new)
         made = str(config["configurable"]["thread_id"])
         if not quiet:
-            say(how_to_go_on(view, made, View(home=home)))
+            rebuild = _needs_rebuild(view, number)
+            say(how_to_go_on(view, made, View(home=home)) + (" --rebuild" if rebuild else ""))
+            if rebuild:
+                say(f"the variables of turn {number} are not whole any more: --rebuild runs the recorded cells again")
     show(made)
     return Code.ANSWERED
 
@@ -64,6 +68,13 @@ def how_to_go_on(view: "RunView", made: str, given: View) -> str:
         return f"go on with it in its own program: agent.invoke(None, {{'configurable': {{'thread_id': {made!r}}}}})"
     model = "" if find_start(view.home, made) is not None else " --model MODEL"
     return f"go on with it at any time: {resume_command(made, given)}{model}"
+
+
+def _needs_rebuild(view: "RunView", number: int) -> bool:
+    """Whether the variables at the end of a turn were given up (`rlm gc --keep`), or are damaged."""
+    from rlm_agent.store import snapshots
+
+    return bool(snapshots.broken(view.home, [turn.record for turn in view.turns if turn.number == number]))
 
 
 def _turn(view: "RunView", given: int | None) -> int:

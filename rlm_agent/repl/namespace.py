@@ -90,7 +90,7 @@ class Namespace:
         self._watched["history"].extend(history)
         answer = self.globals.get("answer")
         if unready and isinstance(answer, dict):
-            answer["ready"] = False
+            dict.__setitem__(answer, "ready", False)
 
     def renew_answer(self) -> None:
         """A new question, or no answer at all: an empty one."""
@@ -98,10 +98,13 @@ class Namespace:
             self.globals["answer"] = {"content": "", "ready": False}
 
     def answer(self) -> dict[str, Any]:
-        """{"content": JSON text, "ready": bool}; content that JSON cannot hold becomes its `str`."""
+        """{"content": JSON text, "ready": bool}; content that JSON cannot hold becomes its `str`.
+
+        What a subclass of dict makes of its items is not asked: it is the cell's code.
+        """
         answer = self.globals.get("answer", {})
-        content = answer.get("content", "") if isinstance(answer, dict) else answer
-        ready = answer.get("ready") if isinstance(answer, dict) else False
+        content = dict.get(answer, "content", "") if isinstance(answer, dict) else answer
+        ready = dict.get(answer, "ready") if isinstance(answer, dict) else False
         return {"content": _json_text(content), "ready": isinstance(ready, bool | numpy.bool_) and bool(ready)}
 
     # What a snapshot holds.

@@ -141,6 +141,18 @@ def test_keep_frees_older_variables_and_the_run_goes_on(rlm: Rlm, own_home: Path
         assert home.sweeper.sweep(grace=0).damaged == ()
 
 
+def test_a_fork_at_a_turn_that_was_given_up_says_that_it_needs_a_rebuild(rlm: Rlm, own_home: Path) -> None:
+    with Home(own_home) as home:
+        asked(home, [*(TURN.format(n=n) for n in range(1, 3)), READY])
+    assert rlm("gc", "--keep", "1", "--grace", "0")[0] == 0
+    code, out, err = rlm("fork", "t", "--turn", "1", "--thread", "f")
+    assert (code, out.strip()) == (0, "f")
+    assert "--rebuild" not in rlm("fork", "t", "--turn", "3")[2]
+    assert "the variables of turn 1 are not whole any more: --rebuild runs the recorded cells again" in err
+    assert "resume f" in err
+    assert "--rebuild\n" in err
+
+
 def test_a_home_of_answered_runs_has_nothing_to_free_without_keep(rlm: Rlm, own_home: Path) -> None:
     with Home(own_home) as home:
         asked(home, [TURN.format(n=1), READY])
