@@ -31,12 +31,12 @@ def _candidates(data: bytes | bytearray) -> Iterator[int]:
         yield from (found + (start + 1)).tolist()
 
 
-def cuts(data: bytes | bytearray) -> list[int]:
-    """Ends of the chunks, the last of which is the end of the data: LEAST to MOST bytes each, but for the last."""
+def cuts(data: bytes | bytearray, most: int = MOST) -> list[int]:
+    """Ends of the chunks, the last of which is the end of the data: LEAST to `most` bytes each, but for the last."""
     ends, start = list[int](), 0
     for end in [*(_candidates(data) if len(data) > LEAST else ()), len(data)]:
-        while end - start > MOST:
-            start += MOST
+        while end - start > most:
+            start += most
             ends.append(start)
         if end - start >= LEAST or end == len(data) > start:
             start = end

@@ -22,6 +22,8 @@ from rlm_agent.repl.slots import Slot, Slots
 __all__ = ["ARRAY", "PYTHON", "Block", "Fetch", "Image", "Row", "SnapshotError"]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+LONGEST_PIECE = 8 << 10
+"""Bytes of a note in one leaf: what grows at its end is written again from its last leaf on."""
 ARRAY = -1
 """`Block.at` of an array, which is no part of the text."""
 
@@ -108,8 +110,10 @@ class Image:
 
     def encode(self, leaves: Leaves) -> Manifest:
         """The manifest; its leaves are in `leaves`."""
-        stretches = [b"".join(map(_row_line, self.rows)), _slot_table(self.slots), *self.notes.values(), *self._texts()]
-        keys = [leaves.text(stretch) for stretch in stretches]
+        before = [b"".join(map(_row_line, self.rows)), _slot_table(self.slots)]
+        keys = [leaves.text(stretch) for stretch in before]
+        keys += [leaves.text(note, LONGEST_PIECE) for note in self.notes.values()]
+        keys += [leaves.text(stretch) for stretch in self._texts()]
         counts = [len(cut) // KEY_BYTES for cut in keys]
         keys += [entry.keys for entry in self.slots.texts()]
         keys += [block.keys for row in self.rows for block in row.blocks]

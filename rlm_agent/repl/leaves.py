@@ -10,7 +10,7 @@ import xxhash
 import zstandard
 from blake3 import blake3
 
-from rlm_agent.repl.chunks import cuts
+from rlm_agent.repl.chunks import MOST, cuts
 from rlm_agent.repl.manifest import KEY_BYTES
 
 __all__ = ["LARGE", "PIECE", "LeafError", "Leaves", "decoded", "pieces"]
@@ -69,11 +69,13 @@ class Leaves:
         """Keys of a block of bytes, cut every PIECE bytes."""
         return b"".join(self._key(data[start : start + PIECE]) for start in range(0, len(data), PIECE))
 
-    def text(self, data: bytes | bytearray) -> bytes:
-        """Keys of a stretch of text, cut by its content."""
+    def text(self, data: bytes | bytearray, most: int = MOST) -> bytes:
+        """Keys of a stretch of text, cut by its content, into pieces of `most` bytes at most."""
         digest = _digest(memoryview(data))
         if digest not in self._cut:
-            self._cut[digest] = b"".join(self._key(memoryview(data)[start:end]) for start, end in _stretches(data))
+            self._cut[digest] = b"".join(
+                self._key(memoryview(data)[start:end]) for start, end in _stretches(data, most)
+            )
         return self._cut[digest]
 
     def learn(self, piece: bytes | memoryview, key: bytes) -> None:
@@ -109,9 +111,9 @@ class Leaves:
         return key
 
 
-def _stretches(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
+def _stretches(data: bytes | bytearray, most: int) -> Iterator[tuple[int, int]]:
     start = 0
-    for end in cuts(data):
+    for end in cuts(data, most):
         yield start, end
         start = end
 
