@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rlm_agent.errors import HomeError, SnapshotCorrupt
+from rlm_agent.store.salvage import readable
 
 __all__ = ["explain", "explained"]
 
@@ -35,7 +36,8 @@ def explain(path: Path, error: BaseException) -> BaseException:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = _SQLITE_REMEDIES.get(code, f"check the file, {_ELSEWHERE}")
         kind = SnapshotCorrupt if code in _CORRUPT else HomeError
-        return kind(f"The home's file {path} cannot be used ({error}): {remedy}.")
+        rest = readable(path) if code in _CORRUPT else ""
+        return kind(f"The home's file {path} cannot be used ({error}): {remedy}.{rest}")
     if isinstance(error, OSError):
         remedy = _OS_REMEDIES.get(error.errno or 0, _WRITABLE)
         return HomeError(f"The home {error.filename or path} cannot be used ({error.strerror or error}): {remedy}.")

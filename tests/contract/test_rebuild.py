@@ -205,3 +205,19 @@ def test_a_cut_database_is_named(make_bench: Callable[..., Bench]) -> None:
     bench.script = iter([fenced(READY)])
     with pytest.raises(SnapshotCorrupt, match=f"{file} cannot be used .*restore it from a copy"):
         bench.ask(text=None)
+
+
+def test_of_a_damaged_database_the_newest_turn_that_can_be_read_is_named(make_bench: Callable[..., Bench]) -> None:
+    """Its last pages are lost; nothing is put in its place."""
+    bench = make_bench(12)
+    bench.home.close()
+    file = bench.path / "home.db"
+    size = file.stat().st_size
+    with open(file, "r+b") as damaged:
+        damaged.seek(size - size // 4)
+        damaged.write(b"\xff" * (size // 4))
+    before = file.read_bytes()
+    bench.script = iter([fenced(READY)])
+    with pytest.raises(SnapshotCorrupt, match=r"can still be read in part: thread '\w+' to turn \d+\. Keep the file"):
+        bench.ask(text=None)
+    assert file.read_bytes() == before
