@@ -232,19 +232,30 @@ def test_the_root_is_told_of_children_where_it_has_them(depth: int, told: bool) 
 
 
 def test_one_budget_for_all() -> None:
-    code = 'r = rlm_batch(["a", "b", "c"])\nout = [[s.ok for s in r], [s.error for s in r]]'
-    first = cell("parts = llm_batch([str(i) for i in range(4)])")
-    out = run(code, children(first, done("'x'")), budget=Budget(sub_calls=9))
-    ok, errors = out["rlm"]["content"]
-    assert ok == [True] * 3
-    refused = run(
-        'r = rlm_batch(["a"])\nout = r[0].ok',
-        children(cell("llm_batch([str(i) for i in range(40)])"), done("history[0]['error'][-400:]")),
-        budget=Budget(sub_calls=10),
-        home=None,
-    )
-    assert refused["rlm"]["content"] is True
-    assert errors == [None] * 3
+    """Each child counts as a sub-call, and so does each of its own: what is left is the same wherever it is read."""
+    code = 'r = [rlm(name) for name in "abc"]\nout = [[s.ok, str(s)] for s in r]'
+    ask = """
+try:
+    answer["content"] = len(llm_batch([str(i) for i in range(4)]))
+except Exception as error:
+    answer["content"] = str(error)
+answer["ready"] = True"""
+    out = run(code, children(cell(ask)), budget=Budget(sub_calls=12))
+    first, second, third = out["rlm"]["content"]
+    assert (first, second) == ([True, "4"], [True, "4"])
+    assert third[0] is True
+    assert "this batch needs 4 sub-calls, 1 of 12 are left" in third[1]
+    assert out["rlm"]["usage"]["sub"]["calls"] == 3 + 8
+
+
+def test_a_child_stops_where_the_budget_of_all_ends(home: Home) -> None:
+    endless = children(*[cell('answer["content"] = "so far"')] * 40)
+    code = 'r = rlm("q")\nout = [r.ok, str(r), r.error]'
+    out = run(code, endless, budget=Budget(tokens=12_000), home=home)
+    ok, text, error = out["rlm"]["content"]
+    assert (ok, text) == (False, "so far")
+    assert "the child was stopped by budget" in error
+    assert out["rlm"]["usage"]["total"]["input_tokens"] + out["rlm"]["usage"]["total"]["output_tokens"] <= 12_000
 
 
 def test_children_are_runs_that_can_be_looked_at(home: Home) -> None:
