@@ -4,11 +4,14 @@ The child of this run takes two turns, asks sub-agents, and then asks a person: 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import SystemMessage
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from rlm_agent import Home, SnapshotCorrupt, create_rlm_agent, open_run, runs
@@ -37,14 +40,14 @@ class Bench:
         self.path, self.log = path, path / "calls.jsonl"
         self.here, self.there = Home(path / "here"), Home(path / "there")
 
-    def agent(self, home: Home | None = None) -> Any:
-        def sub(messages: list[Any]) -> str:
+    def agent(self, home: Home | None = None, sub: Any = None) -> Any:
+        def plain(messages: list[Any]) -> str:
             return fenced(CHILD, messages) if isinstance(messages[0], SystemMessage) else str(messages[-1].content)
 
         home = home or self.here
         return create_rlm_agent(
             ScriptedModel(replies=lambda messages: fenced(TOP, messages), log=self.log, model_name="root"),
-            sub_model=ScriptedModel(replies=sub, log=self.log, model_name="sub"),
+            sub_model=ScriptedModel(replies=sub or plain, log=self.log, model_name="sub"),
             home=home,
             checkpointer=home.checkpointer,
             interrupt_on={"ask_human": True},
@@ -141,3 +144,25 @@ def test_children_are_removed_with_their_run(bench: Bench) -> None:
     run_sync(lambda: remove_runs(bench.here, [open_run("t", home=bench.here).record]))
     left = bench.here.write(lambda c: c.execute("SELECT COUNT(*) FROM runs").fetchone()[0]).result()
     assert left == 0
+
+
+@pytest.mark.parametrize("when", range(1, 7))
+def test_a_drain_stops_a_child_after_any_call_and_it_goes_on_there(bench: Bench, when: int) -> None:
+    """The run is told to stop in the middle of a model call of the child: what is on its way is recorded."""
+    control, calls = RunControl(), [0]
+
+    def sub(messages: list[Any]) -> str:
+        calls[0] += 1
+        if calls[0] == when:
+            control.request_drain("SIGTERM")
+        return fenced(CHILD, messages) if isinstance(messages[0], SystemMessage) else str(messages[-1].content)
+
+    agent = bench.agent(sub=sub)
+    with suppress(GraphDrained):
+        agent.invoke(ASKED, config("t"), control=control)
+    drained = bench.paid
+    assert drained == when + 2 if when < 3 else drained <= CALLS - 1
+    agent.invoke(None, config("t"))
+    assert bench.paid == CALLS - 1
+    assert bench.reply()["content"] == '[\n 3,\n "이것",\n true\n]'
+    assert bench.paid == CALLS
