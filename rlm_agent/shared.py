@@ -36,12 +36,14 @@ class Shared:
     agents: places for sub-agents with tools.
     gates: what keeps calls from a model that is overloaded.
     settled: rung whenever a call gives back what was set aside for it.
+    contexts: bytes of the contexts that cells gave to children, by digest.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.slots = asyncio.Semaphore(limits.concurrency)
         self.agents = asyncio.Semaphore(limits.concurrency)
         self.gates, self.settled = Gates(), Bell()
+        self.contexts: dict[str, int] = {}
         self._children: dict[int, asyncio.Semaphore] = {}
 
     def children(self, depth: int) -> asyncio.Semaphore:

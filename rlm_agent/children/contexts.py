@@ -1,7 +1,7 @@
 """The contexts of `rlm()` calls: what a cell gave becomes a corpus of the home, which the call names from then on.
 
 Invariant: what a cell gave is a value, never a source: no path or address in it is opened. The same value is the same
-corpus, so that a cell that runs again names what it named before.
+corpus, so that a cell that runs again names what it named before. What all of an entry hold together is bounded.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,15 @@ async def with_contexts(activity: "Activity", request: Request) -> Request:
 
 
 async def _stored(activity: "Activity", value: Any) -> Mapping[str, Any] | str:
-    home = activity.home
+    home, kept, most = activity.home, activity.shared.contexts, activity.spec.limits.disk_mb
+    if sum(kept.values()) >= most << 20:
+        return f"context: the contexts of this run's children hold disk_mb={most} MB, which is all that they may"
     try:
-        return await home.read(home.corpora.put_value, value, None)
+        handle = await home.read(home.corpora.put_value, value, None)
     except ConfigError as error:
         return f"context: {error}"
+    kept[handle["digest"]] = handle["bytes"]
+    return handle
 
 
 def _named(

@@ -153,6 +153,21 @@ for value in (5, b"bytes", {"a": {1, 2}}, {"a": b"x"}, {1: "x"}):
     assert "only plain data" in keyed
 
 
+def test_contexts_of_children_are_bounded_on_the_hosts_disk(home: Home) -> None:
+    code = """
+out = [[r.ok, r.error] for r in (rlm("q", context=letter * 700_000) for letter in "abca")]
+out.append([rlm("q", context=context).ok, rlm("q").ok])
+"""
+    root = ScriptedModel(replies=[cell(code, 'answer["content"] = out', 'answer["ready"] = True')])
+    sub = ScriptedModel(replies=children(done("1")))
+    limits = Limits(disk_mb=1)
+    agent = create_rlm_agent(root, sub_model=sub, home=home, max_depth=2, limits=limits)
+    a, b, c, again, free = agent.invoke({**ASKED, "context": "short"}, THREAD)["rlm"]["content"]
+    assert (a, b, free) == ([True, None], [True, None], [True, True])
+    assert c[0] is again[0] is False
+    assert "disk_mb=1 MB" in c[1]
+
+
 def test_options_of_a_child() -> None:
     schema = "{'type': 'object', 'properties': {'n': {'type': 'integer'}}, 'required': ['n']}"
     code = f"""
