@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from rlm_agent import Limits, create_rlm_agent, open_run
 from rlm_agent.repl import process
+from rlm_agent.repl.usage import descendants, resident
 from rlm_agent.testing import ScriptedModel
 
 BEFORE = "kept = ['앞', 1]\ntable = np.arange(5)"
@@ -237,7 +239,8 @@ def test_the_run_goes_on(fault: str) -> None:
     assert (kept, total) == (["앞", 1], 10)
 
 
-BRIEF = """
+# One cell a line; `\n` stands for the ends of its lines.
+BRIEF = r"""
 import os; os._exit(3)
 import os; os.kill(os.getpid(), 9)
 import ctypes; ctypes.string_at(0)
@@ -245,48 +248,62 @@ import ctypes; ctypes.string_at(0)
 def f(): f()\nf()
 print('x' * 6_000_000)
 hold = [open('/dev/null') for _ in range(2000)]
-import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'\\xff' * 1000)\n    except OSError: pass\nwhile 1: pass
+import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'\xff' * 1000)\n    except OSError: pass\nwhile 1: pass
 open('file', 'wb').write(bytes(5 << 20))
 import os\nif os.fork() == 0:\n    import time; time.sleep(60)
 """
 
 
-def resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def held(scratches: Path) -> dict[str, int]:
-    """What a host holds beside memory: descriptors, threads, and files of sessions."""
+    """What a host holds beside its memory: descriptors, threads, processes, and files of sessions."""
     gc.collect()
-    fds, files = len(os.listdir("/proc/self/fd")), sum(1 for _ in scratches.rglob("*"))
-    return {"descriptors": fds, "threads": threading.active_count(), "scratch files": files}
+    return {
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": threading.active_count(),
+        "processes": len(descendants(os.getpid(), 10_000)[0]),
+        "scratch files": sum(1 for _ in scratches.rglob("*")),
+    }
+
+
+def resident_mb() -> float:
+    """Memory of the host, and of the zygote below it."""
+    return resident(descendants(os.getpid(), 10_000)[0]) / 2**20
 
 
 @pytest.mark.exhaustive
 async def test_five_hundred_faulty_cells_leave_nothing(
-    make_repl: Callable[..., Awaitable[Any]], capsys: pytest.CaptureFixture[str]
+    make_repl: Callable[..., Awaitable[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("rlm_agent.repl.bwrap._shared", {})
     codes = [line.replace("\\n", "\n") for line in BRIEF.strip().splitlines()]
-    scratches = Path(tempfile.gettempdir())
+    endings: Counter[str] = Counter()
 
     async def cells(count: int) -> None:
         repl = None
         for number in range(count):
             if repl is None or not repl.alive:
-                repl = await make_repl(limits=Limits(cell_seconds=20, memory_mb=512, disk_mb=64))
-            await repl.execute(codes[number % len(codes)])
+                repl = await make_repl(limits=Limits(cell_seconds=2, memory_mb=512, disk_mb=64))
+            event = await repl.execute(codes[number % len(codes)])
+            endings[event.error_kind or "no error"] += 1
             if repl.alive and number % len(codes) == len(codes) - 1:
                 await repl.close()
         if repl is not None:
             await repl.close()
 
     await cells(100)
-    before, memory = held(scratches), resident_mb()
+    before, memory = held(tmp_path), resident_mb()
+    endings.clear()
     await cells(500)
-    after, grown = held(scratches), resident_mb() - memory
+    after, grown = held(tmp_path), resident_mb() - memory
     with capsys.disabled():
-        print(f"\n500 faulty cells: {before} -> {after}; memory {memory:.0f} MB, grown by {grown:.1f} MB")
-    assert after["descriptors"] <= before["descriptors"]
+        print(f"\n500 faulty cells {dict(endings)}: {before} -> {after}; {memory:.0f} MB, grown by {grown:.1f} MB")
+    assert endings.total() == 500
+    assert endings["no error"] < 500 / 2
     assert after["threads"] <= before["threads"] + 1
-    assert after["scratch files"] <= before["scratch files"]
+    for name in ("descriptors", "processes", "scratch files"):
+        assert after[name] <= before[name], name
     assert grown < 20
