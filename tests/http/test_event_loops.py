@@ -49,7 +49,7 @@ def test_the_host_uses_a_model_of_the_same_address_on_its_own_loop(service: Prov
 
 async def test_the_callers_model_is_left_as_it_is(service: Provider, home: Home, thread: Any) -> None:
     service.cells = (ASK, SHOW)
-    root, sub = service.chat("root"), service.chat("sub", timeout=0.4)
+    root, sub = service.chat("root"), service.chat("sub", timeout=1.5)
     clients = [root.root_async_client, sub.root_async_client, sub.async_client]
     agent = service.agent(home, sub_model=sub)
     assert (await agent.ainvoke({"messages": [("user", "q")]}, thread))["rlm"]["content"] == ["A", "B", "C"]

@@ -36,7 +36,7 @@ def test_each_failure_is_one_line_and_the_run_goes_on_after_all_of_them(
 def test_a_stall_ends_at_the_clients_timeout(service: Provider, home: Home, thread: Any) -> None:
     service.cells = (SHOW.replace("r]", "[1]]"),)
     service.instead["root"].append(STALL)
-    agent = service.agent(home, client={"timeout": 0.3})
+    agent = service.agent(home, client={"timeout": 1.5})
     with pytest.raises(ModelError, match="no answer in time") as caught:
         agent.invoke({"messages": [("user", "q")]}, thread)
     assert service.server.url in only_line(str(caught.value))

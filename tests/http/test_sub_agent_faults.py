@@ -21,10 +21,10 @@ def look(place: str) -> str:
 
 
 def batch(prompts: list[str]) -> str:
-    """A cell that asks all and keeps each slot by its prompt; "stall" is given half a second."""
+    """A cell that asks all and keeps each slot by its prompt; "stall" is given two seconds."""
     return (
         f"names = {prompts!r}\n"
-        'r = llm_batch([{"prompt": n, "timeout": 0.5 if n == "stall" else 20} for n in names])\n'
+        'r = llm_batch([{"prompt": n, "timeout": 2 if n == "stall" else 20} for n in names])\n'
         "slots = {n: [s.ok, s.error, str(s), s.usage] for n, s in zip(names, r)}"
     )
 
@@ -34,7 +34,7 @@ def batch(prompts: list[str]) -> str:
 def test_every_failure_costs_its_slot_only(
     service: Provider, home: Home, thread: Any, tools: list[Any], streaming: bool
 ) -> None:
-    failures = {**NO_REPLY, **NOT_WHOLE, **(NO_STREAM if streaming else {}), "stall": (STALL, "no answer within 0.5 s")}
+    failures = {**NO_REPLY, **NOT_WHOLE, **(NO_STREAM if streaming else {}), "stall": (STALL, "no answer within 2 s")}
     prompts = ["first", *failures, "last"]
     service.sub = lambda prompt: failures.get(prompt, (prompt.upper(),))[0]
     service.cells = (batch(prompts), SHOW)
