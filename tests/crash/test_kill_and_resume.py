@@ -86,7 +86,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     ("durability", "place"),
     [
-        ("sync", "alone"),
+        pytest.param("sync", "alone", marks=SLOW),
         pytest.param("async", "node", marks=SLOW),
         ("exit", "node"),
         pytest.param("sync", "node", marks=SLOW),

@@ -9,20 +9,20 @@ from kills import Scene
 
 RUN = Path(__file__).with_name("recursion_run.py")
 CALLS = {"root": 2, "sub": 2 * (4 + 3 + 2)}
-DEFAULT = ["root.written:3", "slot.written:4", "turn.written:4", "question.written:3", "result.written:1"]
+DEFAULT = ["slot.written:4", "turn.written:4"]
 SLOW = [
     f"{point}:{count}"
     for point, counts in {
-        "root.written": (2, 4, 5, 6, 8, 10),
+        "root.written": (2, 3, 4, 5, 6, 8, 10),
         "root.before": (2, 3, 6, 9),
         "slot.written": (1, 2, 3, 6, 8, 9),
         "slot.before": (1, 5, 8),
         "turn.written": (1, 2, 3, 5, 8, 10),
         "snapshot.before": (2, 4, 6, 8),
-        "question.written": (2, 4, 5),
+        "question.written": (2, 3, 4, 5),
         "question.before": (2, 4),
         "result.before": (1, 2, 3, 4),
-        "result.written": (2, 3, 4),
+        "result.written": (1, 2, 3, 4),
         "batch.answered": (1, 2, 3, 5),
     }.items()
     for count in counts
