@@ -46,6 +46,10 @@ class ToolScope:
         """When this run first read an address (ISO 8601, UTC), or None where it has not."""
         return self.addresses.read_at(url)
 
+    def read_sha256(self, url: str) -> str | None:
+        """The SHA-256 of the bytes that this run first read at an address, or None where that is not known."""
+        return self.addresses.read_sha256(url)
+
 
 def tool_scope() -> ToolScope | None:
     """The scope of the tool that is running, or None outside of a run."""

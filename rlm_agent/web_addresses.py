@@ -92,7 +92,7 @@ class WebAddresses:
 
     def __init__(self) -> None:
         self._open: set[str] = set()
-        self._read: dict[str, str] = {}
+        self._read: dict[str, tuple[str, str | None]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -117,11 +117,17 @@ class WebAddresses:
         self.add(_list(artifact, "links"))
         for source in _list(artifact, "sources"):
             if isinstance(source, dict) and isinstance(source.get("url"), str) and source.get("fetched"):
-                self._read.setdefault(normal(source["url"]) or "", str(source["fetched"]))
+                sha256 = source.get("sha256")
+                read = str(source["fetched"]), sha256 if isinstance(sha256, str) else None
+                self._read.setdefault(normal(source["url"]) or "", read)
 
     def read_at(self, url: str) -> str | None:
         """When the run first read an address (ISO 8601, UTC), or None where it has not."""
-        return self._read.get(normal(url) or "-")
+        return self._read.get(normal(url) or "-", (None, None))[0]
+
+    def read_sha256(self, url: str) -> str | None:
+        """The digest of the bytes that the run first read at an address, or None where that is not known."""
+        return self._read.get(normal(url) or "-", (None, None))[1]
 
 
 def _list(artifact: Mapping[str, Any], name: str) -> list[Any]:

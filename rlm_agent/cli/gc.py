@@ -33,7 +33,7 @@ def gc(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
     home: HomeOption = None,
 ) -> int:
-    """Frees snapshots, inputs and drafts that no run of the home names any more.
+    """Frees snapshots, inputs, web pages and drafts that no run of the home names any more.
 
     It is safe beside running processes. Without --keep nothing is lost: what it frees could not be reached. With --keep
     older turns can still be read, and rebuilt, but neither forked nor looked into as they are.
@@ -52,6 +52,7 @@ def _text(freed: "Freed", dry_run: bool) -> str:
     parts = [
         f"{counted(freed.blobs, 'blob')} ({bytes_text(freed.blob_bytes)})",
         f"{counted(freed.corpora, 'input')} ({bytes_text(freed.corpus_bytes)})",
+        f"{counted(freed.pages, 'web page')} ({bytes_text(freed.page_bytes)})",
         f"{counted(freed.drafts, 'draft')} of dead processes ({bytes_text(freed.draft_bytes)})",
     ]
     line = f"{'would free' if dry_run else 'freed'} {', '.join(parts)}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     answer: "dict[str, Any]" = {}
     llm_batch: "Callable[[list[str]], list[Any]]" = list
     NOTICE: str = ""
+    cited: "Callable[..., str]" = str
 
 # %%
 import heapq
@@ -183,6 +184,9 @@ if others or not lookups:
     lines.append("The offline stand-in answers lookup questions only, such as: Which module defines the class X?")
 if failed:
     lines.append(f"{failed} sub-calls failed; what they were to read is not covered.")
-answer["content"] = "\n".join([*lines, NOTICE])
+text = "\n".join([*lines, NOTICE])
+if "cited" in globals():  # the research agent's: only what it returns is an answer; no page was read here
+    text = cited(re.sub(r"\[(?=\d)", "(", text), [])
+answer["content"] = text
 answer["ready"] = True
 print("[offline 3/3] the answer is set")

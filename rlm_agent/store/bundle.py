@@ -1,9 +1,10 @@
 """The archive that carries a run from one home to another: what is in it, and what is refused in one.
 
-    manifest.json             {"rlm_export": 2, "package", "python", "thread", "name", "run", "start"}
+    manifest.json             {"rlm_export": 3, "python", "thread", "name", "run", "start"}
     records.msgpack           one [table, [values]] after the other; values in the order of TABLES
     blobs/<key>               snapshots, outputs, bodies: bytes under the digest of themselves
     corpora/<digest>/data, corpora/<digest>/index
+    pages/<day>/<sha256 of the address>    web pages that its sub-agents read, as `pages.py` keeps them
 
 Invariant: a zip whose members have these names, each once, and no key material. Who reads one trusts nothing in it:
 names, counts, sizes and types are checked here, digests and how records fit together by `incoming.py`.
@@ -22,10 +23,11 @@ from typing import IO, Any
 import msgpack
 
 from rlm_agent.errors import ConfigError, StateVersionError
+from rlm_agent.store.pages import PAGE_NAME
 
 __all__ = ["FORMAT", "MANIFEST", "RECORDS", "TABLES", "Bundle", "opened"]
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 RECORDS = "records.msgpack"
 
@@ -90,7 +92,10 @@ _SINCE_2: Mapping[str, list[Any]] = {"runs": [None, None], "steps": [""]}
 """Values of the last columns of a table, in archives of format 1."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {"text": (str,), "int": (int,), "number": (int, float), "bytes": (bytes,)}
-_NAME = re.compile(r"manifest\.json|records\.msgpack|blobs/[0-9a-f]{64}|corpora/[0-9a-f]{64}/(?:data|index)")
+_NAME = re.compile(
+    rf"manifest\.json|records\.msgpack|blobs/[0-9a-f]{{64}}|corpora/[0-9a-f]{{64}}/(?:data|index)|pages/{PAGE_NAME}",
+    re.ASCII,
+)
 _MANIFEST_BYTES = 1 << 20
 _RECORD_BYTES = 1 << 28
 
@@ -130,8 +135,9 @@ class Bundle:
         return sum(self.sizes.values())
 
     def names(self, folder: str) -> list[str]:
-        """The keys or digests below "blobs" or "corpora"."""
-        return sorted({name.split("/")[1] for name in self.sizes if name.startswith(f"{folder}/")})
+        """What is below "blobs" or "corpora": keys, digests; or below "pages": their names."""
+        depth = 3 if folder == "pages" else 2
+        return sorted({"/".join(name.split("/")[1:depth]) for name in self.sizes if name.startswith(f"{folder}/")})
 
     def read(self, name: str) -> bytes:
         """A member, whole.

@@ -1,6 +1,6 @@
 """Taking a run out of an archive into this home: all of it, or nothing.
 
-Invariant: every blob, corpus and turn is what its digest says; every record belongs to a run of the archive, and all
+Invariant: every blob, corpus, page and turn is what its digest says; every record belongs to a run of the archive; all
 that is named is there; rows are written in one transaction, after all bytes are on disk, and never over rows that are
 here. Bytes of an import that is refused are left to the sweep. Whether the archive may be trusted is asked before.
 """
@@ -18,6 +18,7 @@ from rlm_agent.store.bundle import TABLES, Bundle
 from rlm_agent.store.handle import is_handle
 from rlm_agent.store.home import Home
 from rlm_agent.store.incoming_rows import insert
+from rlm_agent.store.pages import StoredPages
 from rlm_agent.store.plain import digest, unpack
 from rlm_agent.store.records import RunRecord, TurnRecord
 from rlm_agent.store.signing import Key
@@ -76,7 +77,7 @@ class Incoming:
         self._need("corpora", self._corpora)
 
     def store(self) -> None:
-        """Puts blobs and corpora into the home. Blocks.
+        """Puts blobs, corpora and pages into the home. Blocks.
 
         Raises:
             SnapshotCorrupt: one of them is not what its digest says.
@@ -90,6 +91,10 @@ class Incoming:
         for name in sorted(self._corpora):
             with self._bundle.member(f"corpora/{name}/data") as data:
                 self._home.corpora.receive(name, data, self._bundle.read(f"corpora/{name}/index"))
+        pages = StoredPages(self._home.path)
+        for name in self._bundle.names("pages"):
+            if not pages.receive(name, self._bundle.read(f"pages/{name}")):
+                raise SnapshotCorrupt(f"pages/{name} in the archive is damaged: it is not the page of its name.")
 
     def op(self, key: Key) -> Op[None]:
         """The transaction that makes the run be there. It signs the snapshots with this home's key."""

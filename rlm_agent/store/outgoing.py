@@ -18,6 +18,7 @@ from rlm_agent.repl.manifest import Manifest
 from rlm_agent.store.blobs import Blobs
 from rlm_agent.store.bundle import FORMAT, MANIFEST, RECORDS, TABLES
 from rlm_agent.store.home import Home
+from rlm_agent.store.pages import StoredPages, pages_named
 from rlm_agent.store.plain import pack, unpack
 from rlm_agent.store.reach import family, origins
 from rlm_agent.store.records import RunRecord, TurnRecord
@@ -63,7 +64,7 @@ def export_run(home: Home, run: RunRecord, file: Path, start: Mapping[str, Any] 
             zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as z,
         ):
             with home.reading() as connection:
-                _Outgoing(home.blobs, connection, run.id).write(z, home.path / "corpora")
+                _Outgoing(home.blobs, connection, run.id).write(z, home.path)
             z.writestr(MANIFEST, json.dumps(_manifest(run, start), ensure_ascii=False, indent=1))
         os.replace(draft, file)
     finally:
@@ -93,8 +94,9 @@ class _Outgoing:
         self._turns = list(read_turns(connection, ids))
         self._keys: dict[str, None] = {}
         self._corpora: dict[str, None] = {}
+        self._pages: dict[str, str] = {}
 
-    def write(self, archive: zipfile.ZipFile, corpora: Path) -> None:
+    def write(self, archive: zipfile.ZipFile, home: Path) -> None:
         """Writes everything but the manifest."""
         with archive.open(RECORDS, "w", force_zip64=True) as out:
             for table, row in self._records():
@@ -103,10 +105,13 @@ class _Outgoing:
             archive.writestr(f"blobs/{key}", self._blobs.get(key), zipfile.ZIP_STORED)
         for digest in self._corpora:
             for name in ("data", "index"):
-                archive.write(corpora / digest / name, f"corpora/{digest}/{name}")
+                archive.write(home / "corpora" / digest / name, f"corpora/{digest}/{name}")
+        for name, sha256 in self._pages.items():
+            if (page := StoredPages(home).packed(name, sha256)) is not None:
+                archive.writestr(f"pages/{name}", page)
 
     def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All records, runs first; on the way, what blobs and corpora they name."""
+        """All records, runs first; on the way, what blobs, corpora and pages they name."""
         for run in self._last:
             for row in self._rows("runs", "id = ?", run):
                 yield "runs", row if run in self._own else {**row, **_REMAINS}
@@ -136,6 +141,10 @@ class _Outgoing:
         """The ledger and the notes of a run up to a turn."""
         for row in self._rows("steps", "run = ? AND turn <= ?", run, last):
             self._name(row["body_ref"])
+            if row["kind"] == "tool":
+                body = row["body"] if row["body_ref"] is None else self._blobs.get(row["body_ref"])
+                for name, sha256 in pages_named(unpack(body)):
+                    self._pages.setdefault(name, sha256)
             yield "steps", row
         adopted = f"id IN (SELECT note FROM adopted_notes WHERE run IN ({', '.join('?' * len(self._last))}))"
         wanted = f"run = ? AND ({'1' if run == self._run else f'turn <= {last:d}'} OR {adopted})"

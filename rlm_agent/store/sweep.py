@@ -1,4 +1,4 @@
-"""Freeing what the home no longer needs: blobs, corpora, and drafts of dead processes.
+"""Freeing what the home no longer needs: blobs, corpora, web pages, and drafts of dead processes.
 
 Why nothing is lost that another process is just putting together, at any grace, 0 included:
 
@@ -30,7 +30,7 @@ from rlm_agent.store.failures import explained
 from rlm_agent.store.leases import working_since
 from rlm_agent.store.marks import Marks
 from rlm_agent.store.retention import give_up, given_up
-from rlm_agent.store.sweepable import BlobFiles, BlobRows, CorpusDirectories, Found, Kind, free_drafts
+from rlm_agent.store.sweepable import BlobFiles, BlobRows, CorpusDirectories, Found, Kind, PageFiles, free_drafts
 
 __all__ = ["GRACE_SECONDS", "Freed", "Sweeper"]
 
@@ -49,6 +49,7 @@ class Freed:
         turns: that are no longer retained, so that their variables cannot be had any more.
         blobs: in number; `blob_bytes` in size.
         corpora: in number; `corpus_bytes` in size.
+        pages: web pages, in number; `page_bytes` in size.
         drafts: what dead processes left half written, in number; `draft_bytes` in size.
         damaged: ids of retained turns whose snapshot is missing or damaged, before any of this.
     """
@@ -58,6 +59,8 @@ class Freed:
     blob_bytes: int = 0
     corpora: int = 0
     corpus_bytes: int = 0
+    pages: int = 0
+    page_bytes: int = 0
     drafts: int = 0
     draft_bytes: int = 0
     damaged: tuple[str, ...] = ()
@@ -93,6 +96,7 @@ class Sweeper:
         files = sweep.free(BlobFiles(self._database.path))
         rows = sweep.free(BlobRows())
         corpora = sweep.free(CorpusDirectories(self._database.path))
+        pages = sweep.free(PageFiles(self._database.path))
         drafts = free_drafts(self._database.tmp, dry_run=dry_run)
         return Freed(
             turns=len(given),
@@ -100,6 +104,8 @@ class Sweeper:
             blob_bytes=_size(rows) + _size(files),
             corpora=len(corpora),
             corpus_bytes=_size(corpora),
+            pages=len(pages),
+            page_bytes=_size(pages),
             drafts=len(drafts),
             draft_bytes=_size(drafts),
             damaged=tuple(marks.damaged),

@@ -1,10 +1,11 @@
-"""The kinds of things that a sweep may free: rows and files of blobs, corpora, and drafts of dead processes.
+"""The kinds of things that a sweep may free: rows and files of blobs, corpora, pages, drafts of dead processes.
 
 Each tells what of it was not used since a moment, and frees one of them unless it was used meanwhile. Whether a thing
 is needed, and which locks are held when it goes, is `sweep.py`'s.
 """
 
 import os
+import re
 import shutil
 import time
 import uuid
@@ -17,15 +18,17 @@ from typing import Protocol
 
 from rlm_agent.store.blobs import is_key
 from rlm_agent.store.claims import is_claimed
+from rlm_agent.store.pages import PAGE_NAME
 
-__all__ = ["BlobFiles", "BlobRows", "CorpusDirectories", "Found", "Kind", "free_drafts"]
+__all__ = ["BlobFiles", "BlobRows", "CorpusDirectories", "Found", "Kind", "PageFiles", "free_drafts"]
 
+_DAY_SECONDS = 24 * 3600.0
 _UNCLAIMED_SECONDS = 1.0  # between making a draft and claiming it
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing: a blob's key, a corpus's digest or a draft's name, and its bytes."""
+    """One thing: a blob's key, a corpus's digest, a page's or a draft's name, and its bytes."""
 
     name: str
     size: int
@@ -92,6 +95,31 @@ class CorpusDirectories:
         directory.rename(away)
         shutil.rmtree(away, ignore_errors=True)
         return True
+
+
+class PageFiles:
+    """Web pages, by the day on which they were fetched: they are used by what reads them on that day, and by runs that
+    read them then, whose ledger says so."""
+
+    def __init__(self, home: Path) -> None:
+        self._directory = home / "pages"
+
+    def old(self, connection: Connection, limit: float) -> Iterator[Found]:
+        for file in self._directory.glob("*/*"):
+            name = f"{file.parent.name}/{file.name}"
+            if re.fullmatch(PAGE_NAME, name) and (there := _stat(file)) and self._is_old(there, limit):
+                yield Found(name, there.st_size)
+
+    def free(self, connection: Connection, name: str, limit: float) -> bool:
+        file = self._directory / name
+        there = _stat(file)
+        if there is None or not self._is_old(there, limit):
+            return False
+        file.unlink()
+        return True
+
+    def _is_old(self, there: os.stat_result, limit: float) -> bool:
+        return there.st_mtime < min(limit, time.time() - _DAY_SECONDS)
 
 
 def free_drafts(tmp: Path, *, dry_run: bool) -> list[Found]:

@@ -131,7 +131,7 @@ def test_keep_frees_older_variables_and_the_run_goes_on(rlm: Rlm, own_home: Path
     assert (code, err) == (0, "")
     assert would["turns"] == 3
     assert would["blob_bytes"] > 3 * 400_000
-    assert out.startswith(f"freed {would['blobs']} blobs (1.2 MB), 0 inputs (0 bytes), 0 drafts")
+    assert out.startswith(f"freed {would['blobs']} blobs (1.2 MB), 0 inputs (0 bytes), 0 web pages (0 bytes), 0 drafts")
     assert out.endswith("; 3 turns gave up the variables\n")
     with Home(own_home) as home:
         run = open_run("t", home=home)
@@ -157,7 +157,10 @@ def test_a_home_of_answered_runs_has_nothing_to_free_without_keep(rlm: Rlm, own_
     with Home(own_home) as home:
         asked(home, [TURN.format(n=1), READY])
     code, out, _ = rlm("gc")
-    assert (code, out) == (0, "freed 0 blobs (0 bytes), 0 inputs (0 bytes), 0 drafts of dead processes (0 bytes)\n")
+    assert (code, out) == (
+        0,
+        "freed 0 blobs (0 bytes), 0 inputs (0 bytes), 0 web pages (0 bytes), 0 drafts of dead processes (0 bytes)\n",
+    )
 
 
 def test_a_lost_snapshot_is_named(rlm: Rlm, own_home: Path) -> None:

@@ -1,8 +1,11 @@
 """The research agent over a local web of more than 200 pages, through real HTTP: quotes are compared by code."""
 
 import json
+import os
 import re
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ from langchain_core.messages import AIMessage, ToolMessage
 from local_web import LocalWeb, fixed_pages, local_web
 
 from rlm_agent import Home, ModelError, open_run
+from rlm_agent.bridge import run_sync
+from rlm_agent.run_transfer import export_run, import_run
+from rlm_agent.store.pages import StoredPage, StoredPages
 from rlm_agent.testing import ScriptedModel
 from rlm_agent_graphs.research import graph, research
 from rlm_agent_tools.web import SearchResult, WebOptions, web_tools
@@ -89,6 +95,15 @@ def agent(web: LocalWeb, home: Home, turns: list[str], sub: Any = None, **option
 def ask(made: Any) -> dict[str, Any]:
     out: dict[str, Any] = made.invoke({"messages": [("user", "When was it opened?")]}, THREAD)
     return out
+
+
+@contextmanager
+def changed_web(web: LocalWeb) -> Iterator[None]:
+    web.extra["/doc/7"] = lambda h: h.reply("<article><p>All of it was a mistake.</p></article>")
+    try:
+        yield
+    finally:
+        web.extra.clear()
 
 
 def test_an_answer_with_checked_quotes(web: LocalWeb, home: Home) -> None:
@@ -185,13 +200,55 @@ def test_the_same_bytes_after_the_web_has_changed(web: LocalWeb, home: Home) -> 
     with pytest.raises(ModelError):
         ask(stopped)
     before = web.asked("/doc/7")
-    web.extra["/doc/7"] = lambda h: h.reply("<article><p>All of it was a mistake.</p></article>")
-    try:
+    with changed_web(web):
         out = made.invoke(None, THREAD)
-    finally:
-        web.extra.clear()
     assert "NOT CONFIRMED" not in out["rlm"]["content"]
     assert web.asked("/doc/7") == before
+
+
+@pytest.mark.parametrize("read_there", [False, True], ids=["new", "read"])
+def test_the_same_bytes_in_another_home(web: LocalWeb, home: Home, tmp_path: Path, read_there: bool) -> None:
+    """An archive carries the pages, and where the other home has other bytes of an address and day, both are kept."""
+    with pytest.raises(ModelError):
+        ask(agent(web, home, [ASK]))
+    export_run(home, open_run("r", home=home, name="research").record, tmp_path / "run.zip")
+    before = web.asked("/doc/7")
+    with changed_web(web), Home(tmp_path / "there") as there:
+        if read_there:
+            with pytest.raises(ModelError):
+                agent(web, there, [ASK]).invoke({"messages": [("user", "?")]}, {"configurable": {"thread_id": "own"}})
+        run_sync(lambda: import_run(there, tmp_path / "run.zip"))
+        out = agent(web, there, [ASK, DRAFT, READY]).invoke(None, THREAD)
+        assert out["rlm"]["ready"]
+        assert "NOT CONFIRMED" not in out["rlm"]["content"]
+        export_run(there, open_run("r", home=there, name="research").record, tmp_path / "again.zip")
+    with zipfile.ZipFile(tmp_path / "again.zip") as again:
+        pages = [again.read(name) for name in again.namelist() if name.startswith("pages/")]
+    assert sum(b"was opened in 1807" in page for page in pages) == 1
+    assert web.asked("/doc/7") == before + read_there
+
+
+def test_pages_that_a_run_read_stay_as_long_as_the_run(web: LocalWeb, home: Home) -> None:
+    with pytest.raises(ModelError):
+        ask(agent(web, home, [ASK]))
+    StoredPages(home.path).put(StoredPage.of("http://a.test/", "http://a.test/", "text/html", b"x"))
+    for file in pages_of(home):
+        os.utime(file, (0, 0))
+    assert home.sweeper.sweep().pages == 1, "that which no run has read"
+    assert len(pages_of(home)) == 3
+    open_run("r", home=home, name="research").delete()
+    assert home.sweeper.sweep(dry_run=True).pages == 3
+    assert home.sweeper.sweep().pages == 3
+    assert pages_of(home) == []
+
+
+def test_a_page_that_was_read_today_stays(home: Home) -> None:
+    StoredPages(home.path).put(StoredPage.of("http://a.test/", "http://a.test/", "text/html", b"x"))
+    assert home.sweeper.sweep(grace=0).pages == 0
+
+
+def pages_of(home: Home) -> list[Path]:
+    return [file for file in (home.path / "pages").rglob("*") if file.is_file()]
 
 
 ALL = """```python
@@ -243,3 +300,13 @@ def test_without_a_key_it_loads_and_says_what_is_missing(monkeypatch: pytest.Mon
     message = tool.invoke({"name": "web_search", "args": {"query": "x"}, "id": "1", "type": "tool_call"})
     assert message.status == "error"
     assert "TAVILY_API_KEY" in message.content
+
+
+def test_without_a_key_it_ends_with_an_answer(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    monkeypatch.delenv("TAVILY_API_KEY", raising=False)
+    made = research("offline", home=home, checkpointer=home.checkpointer)
+    question = "Which module defines the class ThreadPoolExecutor [1]?"
+    out = made.invoke({"messages": [("user", question)]}, THREAD)["rlm"]
+    assert (out["ready"], out["stopped_by"]) == (True, "ready")
+    assert "no language model" in out["content"]
+    assert out["content"].endswith("(none: nothing in this answer was compared with a page)")

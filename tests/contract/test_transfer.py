@@ -1,5 +1,6 @@
 """A run in one file: it goes on under another home, pays nothing again; a file that is not whole changes nothing."""
 
+import hashlib
 import io
 import json
 import os
@@ -332,6 +333,15 @@ def turn_without_an_answer(values: list[Any]) -> list[Any]:
     return [plain["id"], values[1], pack(plain)]
 
 
+NO_PAGE = f"pages/2026-11-26/{'a' * 64}"
+PAGE = (
+    b"""{"url": "http://a.test/", "final_url": "", "content_type": "", "fetched": "2026-11-26T00:00:00Z", "sha256":
+ "%s"}""".replace(b"\n", b"")
+    % hashlib.sha256(b"x").hexdigest().encode()
+    + b"\nx"
+)
+
+
 REFUSED: dict[str, tuple[Change, type[RLMError], str]] = {
     "blob changed": (flip("blobs/"), SnapshotCorrupt, "does not hash to|do not hash to"),
     "blob missing": (lambda m: m.pop(first("blobs/", m)), SnapshotCorrupt, "is missing in the archive"),
@@ -365,11 +375,13 @@ REFUSED: dict[str, tuple[Change, type[RLMError], str]] = {
     "no records": (lambda m: m.pop(bundle.RECORDS), ConfigError, "cannot be read"),
     "records cut": (lambda m: m.update({bundle.RECORDS: b"\xc1"}), ConfigError, "is damaged"),
     "newer record": (column("turns", "version", 99), StateVersionError, "upgrade"),
-    "newer export": (set_manifest(rlm_export=3), StateVersionError, "upgrade"),
+    "newer export": (set_manifest(rlm_export=99), StateVersionError, "upgrade"),
     "another run": (set_manifest(run="x"), ConfigError, "does not hold one run"),
     "no manifest": (lambda m: m.pop("manifest.json"), ConfigError, "cannot be read"),
     "manifest is none": (lambda m: m.update({"manifest.json": b"[" * 9000}), ConfigError, "not that of an export"),
     "a path that leads out": (lambda m: m.update({"../../evil": b"x"}), ConfigError, r"holds '\.\./\.\./evil'"),
+    "page that is none": (lambda m: m.update({NO_PAGE: b"{}\nx"}), SnapshotCorrupt, "not the page of its name"),
+    "page by another name": (lambda m: m.update({NO_PAGE: PAGE}), SnapshotCorrupt, "not the page of its name"),
     "an absolute path": (lambda m: m.update({"/etc/evil": b"x"}), ConfigError, "which no export holds"),
 }
 
@@ -395,7 +407,9 @@ def test_an_archive_that_is_not_whole_changes_nothing(bench: Bench, exported: Pa
     assert not any(bench.rows(bench.there).values())
     bench.there.sweeper.sweep(grace=0)
     assert bench.rows(bench.there, "blobs") == {"blobs": 0}
-    assert [f for d in ("blobs", "corpora", "tmp") for f in (bench.there.path / d).rglob("*") if f.is_file()] == []
+    assert [
+        f for d in ("blobs", "corpora", "pages", "tmp") for f in (bench.there.path / d).rglob("*") if f.is_file()
+    ] == []
     assert bench.take(exported).thread == "t", "and the whole one comes in afterwards"
 
 

@@ -15,10 +15,10 @@ from local_web import LocalWeb, fixed_pages, local_web
 
 from rlm_agent import Home
 from rlm_agent.errors import ConfigError
+from rlm_agent.store.pages import StoredPage, StoredPages
 from rlm_agent.tool_scope import ToolScope, in_scope
 from rlm_agent_tools.web import WebOptions
 from rlm_agent_tools.web.fetch_page import fetch_page_tool
-from rlm_agent_tools.web.pages import StoredPage, StoredPages
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_a_run_reads_the_same_bytes_again(web: LocalWeb, tmp_path: Path) -> None
             first = fetch(web, url, egress="known")
             served[0] = "second body, quite different. " * 20
             assert fetch(web, url, egress="known").artifact == first.artifact
-        stored = StoredPages(home).get(url, None)
+        stored = StoredPages(home.path).get(url)
         assert stored is not None
         assert hashlib.sha256(stored.body).hexdigest() == first.artifact["sources"][0]["sha256"]
         files = [file for file in (home.path / "pages").rglob("*") if file.is_file()]
@@ -280,7 +280,7 @@ def test_a_run_reads_the_same_bytes_again(web: LocalWeb, tmp_path: Path) -> None
 
 def test_the_first_of_a_day_stands_and_damage_is_fetched_anew(tmp_path: Path) -> None:
     with Home(tmp_path / "home").open() as home:
-        pages = StoredPages(home)
+        pages = StoredPages(home.path)
         one, two = (
             StoredPage.of("http://a.test/", "http://a.test/", "text/html", body) for body in (b"one\n1", b"two")
         )
@@ -288,19 +288,11 @@ def test_the_first_of_a_day_stands_and_damage_is_fetched_anew(tmp_path: Path) ->
         assert pages.put(two).body == b"one\n1"
         (file,) = [file for file in (home.path / "pages").rglob("*") if file.is_file()]
         file.write_bytes(file.read_bytes()[:-1])
-        assert pages.get("http://a.test/", None) is None
+        assert pages.get("http://a.test/") is None
         assert pages.put(two).body == b"two"
-        found = pages.get("http://a.test/", None)
+        found = pages.get("http://a.test/")
         assert found is not None
         assert found.body == b"two"
-
-
-def test_pages_are_removed_after_a_month(tmp_path: Path) -> None:
-    with Home(tmp_path / "home").open() as home:
-        old = home.path / "pages" / "2020-01-01"
-        old.mkdir(parents=True)
-        StoredPages(home).put(StoredPage.of("http://a.test/", "http://a.test/", "text/html", b"x"))
-        assert not old.exists()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.tools import BaseTool, StructuredTool
 
 from rlm_agent.bridge import run_sync
+from rlm_agent.store.pages import StoredPage, StoredPages
 from rlm_agent.tool_scope import ToolScope, tool_scope
 from rlm_agent_tools.documents.reader import Reading
 from rlm_agent_tools.paging import page_of
@@ -14,7 +15,7 @@ from rlm_agent_tools.web.fetching import fetch
 from rlm_agent_tools.web.kinds import kind_of
 from rlm_agent_tools.web.leave import opened
 from rlm_agent_tools.web.options import WebOptions
-from rlm_agent_tools.web.pages import MemoryPages, StoredPage, StoredPages
+from rlm_agent_tools.web.pages import MemoryPages
 from rlm_agent_tools.web.reading import Reader
 from rlm_agent_tools.web.search import HoldsDocuments
 
@@ -65,20 +66,26 @@ def fetch_page_tool(options: WebOptions | None = None, held: HoldsDocuments | No
 async def _held(url: str, text: str, scope: ToolScope | None) -> StoredPage:
     """A document of the search provider's own, kept as one that was fetched."""
     page = StoredPage.of(url, url, "text/plain; charset=utf-8", text.encode("utf-8", "replace"))
-    return page if scope is None else await asyncio.to_thread(StoredPages(scope.home).put, page)
+    return page if scope is None else await asyncio.to_thread(StoredPages(scope.home.path).put, page)
 
 
 async def _document(url: str, options: WebOptions, scope: ToolScope | None, memory: MemoryPages) -> StoredPage:
     """The document of an address: as this run read it before, as it was read today, or fetched now."""
-    pages: MemoryPages | StoredPages = memory if scope is None else StoredPages(scope.home)
-    before = None if scope is None else scope.read_at(url)
-    known = await asyncio.to_thread(pages.get, url, before[:10] if before else None)
-    if known is not None:
+    pages: MemoryPages | StoredPages = memory if scope is None else StoredPages(scope.home.path)
+    if (known := await _known(url, scope, memory)) is not None:
         return known
     fetched = await fetch(url, options)
     page = StoredPage.of(url, fetched.final_url, fetched.content_type, fetched.body)
     kind_of(page.content_type, page.body)  # what is not read is not kept
     return await asyncio.to_thread(pages.put, page)
+
+
+async def _known(url: str, scope: ToolScope | None, memory: MemoryPages) -> StoredPage | None:
+    if scope is None:
+        return memory.get(url)
+    pages, before = StoredPages(scope.home.path), scope.read_at(url)
+    given = (before[:10], scope.read_sha256(url)) if before else (None, None)
+    return await asyncio.to_thread(pages.get, url, *given)
 
 
 def _source(page: StoredPage, reading: Reading) -> dict[str, Any]:

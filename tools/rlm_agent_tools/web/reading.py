@@ -5,11 +5,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from rlm_agent.store.pages import StoredPage, StoredPages
 from rlm_agent.tool_scope import tool_scope
 from rlm_agent.web_addresses import normal
 from rlm_agent_tools.documents.reader import Reading, read_document
 from rlm_agent_tools.web.kinds import charset_of, kind_of
-from rlm_agent_tools.web.pages import StoredPage, StoredPages
 
 __all__ = ["NotRead", "PageAsRead", "Reader", "page_as_read"]
 
@@ -74,7 +74,8 @@ async def page_as_read(url: str) -> PageAsRead:
     day = None if scope is None or spelled is None else scope.read_at(spelled)
     if scope is None or spelled is None or day is None:
         raise NotRead("this run has not read that address")
-    page = await asyncio.to_thread(StoredPages(scope.home).get, spelled, day[:10])
+    pages = StoredPages(scope.home.path)
+    page = await asyncio.to_thread(pages.get, spelled, day[:10], scope.read_sha256(spelled))
     if page is None:
         raise NotRead("the bytes that were read are not kept any more")
     reading = await _reader.read(page)
