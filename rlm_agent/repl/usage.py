@@ -2,17 +2,28 @@
 
 A worker's processes are all below it in the tree: it cannot leave its session and adopts its orphans. Memory is summed
 so that pages that processes share count once; where the kernel does not tell shares, each process counts in full.
+Shared mappings, which seccomp refuses, count by their size: their pages stay while no process has them in its tables.
 Anything may end while it is read: what is gone counts nothing. Elsewhere than on Linux nothing is read.
 """
 
 import contextlib
 import os
 import stat
+from typing import NamedTuple
 
-__all__ = ["deleted_bytes", "descendants", "resident", "shares"]
+__all__ = ["Mapped", "deleted_bytes", "descendants", "mapped", "resident", "shares"]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-SHARES = ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")
+SHARES = ("Pss_Anon:", "SwapPss:")
+IN_MEMORY = ("/dev/zero", "/memfd:", "/SYSV", "/dev/shm/")
+"""Names of mappings that no disk is behind."""
+
+
+class Mapped(NamedTuple):
+    """Bytes of shared mappings in memory, and of mappings of files on disk that have no name any more."""
+
+    memory: int
+    disk: int
 
 
 def descendants(root: int, most: int) -> tuple[list[int], int]:
@@ -35,13 +46,34 @@ def descendants(root: int, most: int) -> tuple[list[int], int]:
 
 
 def resident(pids: list[int]) -> int:
-    """Bytes of memory that these processes hold at most: what they share counts for each of them."""
+    """Bytes of memory of their own that these processes hold at most: what they share counts for each of them."""
     return sum(map(_resident, pids))
 
 
 def shares(pids: list[int]) -> int:
-    """Bytes of memory that these processes hold together. Costs a walk over all of their pages."""
+    """Bytes of memory of their own that these processes hold together. Costs a walk over all of their pages."""
     return sum(map(_share, pids))
+
+
+def mapped(pids: list[int]) -> Mapped:
+    """What these processes map beside memory of their own, each thing once, up to the last byte that is mapped."""
+    memory: dict[str, int] = {}
+    disk: dict[str, int] = {}
+    for pid in pids:
+        for line in _read(f"/proc/{pid}/maps").splitlines():
+            # Address, permissions, offset, device, inode, name.
+            words = line.split(maxsplit=5)
+            name = words[5] if len(words) > 5 else ""
+            shared = words[1].endswith("s") and name.startswith(IN_MEMORY)
+            if shared or (name.endswith(" (deleted)") and not name.startswith(IN_MEMORY)):
+                found, key = memory if shared else disk, f"{words[3]} {words[4]}"
+                found[key] = max(found.get(key, 0), _end(words[0], words[2]))
+    return Mapped(sum(memory.values()), sum(disk.values()))
+
+
+def _end(addresses: str, offset: str) -> int:
+    first, _, end = addresses.partition("-")
+    return int(offset, 16) + int(end, 16) - int(first, 16)
 
 
 def _resident(pid: int) -> int:

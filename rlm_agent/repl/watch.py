@@ -15,7 +15,7 @@ from collections.abc import Callable
 from rlm_agent.repl.disk import TOO_DEEP, TooDeep, size_of
 from rlm_agent.repl.sandbox.rlimits import TASKS
 from rlm_agent.repl.spawner import Spawner
-from rlm_agent.repl.usage import deleted_bytes, descendants, resident, shares
+from rlm_agent.repl.usage import Mapped, deleted_bytes, descendants, mapped, resident, shares
 from rlm_agent.settings import Limits
 
 __all__ = ["OWN_MEMORY", "Watch", "Watched", "shared_watch"]
@@ -51,7 +51,8 @@ class Watched:
         self.verdict: str | None = None
         self._spawner = spawner
         self._limits = limits
-        self._memory_due = self._disk_due = 0.0
+        self._memory_due = self._disk_due = self._maps_due = 0.0
+        self._mapped = Mapped(0, 0)
 
     def end(self, verdict: str) -> None:
         """Ends the session."""
@@ -64,19 +65,27 @@ class Watched:
         return f"it ran more than {TASKS} processes and threads" if threads > TASKS else None
 
     def weigh(self, tick: int) -> str | None:
-        """A verdict on memory, and every few ticks on the disk."""
+        """A verdict on memory, and every few ticks on the disk and on what is mapped."""
         pids, _ = self._tree()
+        if tick % DISK == 0:
+            self._see_mapped(pids)
         return self._of_memory(pids) or (self._of_disk(pids) if tick % DISK == 0 else None)
 
     def _tree(self) -> tuple[list[int], int]:
         return descendants(self._spawner.host_pid(self.pid), TASKS)
 
+    def _see_mapped(self, pids: list[int]) -> None:
+        began = time.monotonic()
+        if began >= self._maps_due:
+            self._mapped = mapped(pids)
+            self._maps_due = _next(began)
+
     def _of_memory(self, pids: list[int]) -> str | None:
         limit = self._limits.memory_mb << 20
         began = time.monotonic()
-        if resident(pids) <= limit + OWN_MEMORY or began < self._memory_due:
+        if resident(pids) + self._mapped.memory <= limit + OWN_MEMORY or began < self._memory_due:
             return None
-        held = shares(pids) - OWN_MEMORY
+        held = shares(pids) + self._mapped.memory - OWN_MEMORY
         self._memory_due = _next(began)
         if held <= limit:
             return None
@@ -91,7 +100,7 @@ class Watched:
             held, files = size_of(self.scratch)
         except TooDeep:
             return f"its directories were nested deeper than {TOO_DEEP}"
-        held += deleted_bytes(pids)
+        held += max(deleted_bytes(pids), self._mapped.disk)
         self._disk_due = _next(began)
         if files > MOST_FILES:
             return f"it made {files} files, more than {MOST_FILES}"

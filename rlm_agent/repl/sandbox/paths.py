@@ -19,9 +19,10 @@ SYSTEM = (
     "/etc/fonts",
     "/sys/devices/system/cpu",
     "/proc/self",
+    "/dev/zero",  # not to be written: mapped so, it is memory that belongs to no process
 )
 PROGRAMS = ("/bin", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
 # Of an environment; its root may be a project or a home that holds other things.
 PARTS = ("bin", "lib", "lib64", "include", "share", "pyvenv.cfg")
 PACKAGES = ("site-packages", "dist-packages")

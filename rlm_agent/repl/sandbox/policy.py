@@ -42,6 +42,7 @@ METADATA = """
 """
 
 NEW_NAMESPACES = 0x7E020080
+SHARED_ANONYMOUS = 0x21
 AF_UNIX, SOCK_STREAM, SOCK_TYPE = 1, 1, 0xF
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
 TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
@@ -78,6 +79,8 @@ def _always(*groups: str, error: int = errno.EPERM) -> Iterator[Rule]:
 
 def _by_argument(metadata: bool) -> Iterator[Rule]:
     flags = (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR) if metadata else ()
+    # Memory that stays as a whole while a page of it is mapped; a file in scratch counts as one.
+    yield Rule("mmap", refused_if=((Check(3, (SHARED_ANONYMOUS,), SHARED_ANONYMOUS),),))
     yield Rule("clone", refused_if=((Check(0, mask=NEW_NAMESPACES),),))
     # A datagram socket could be sent anywhere in the file system; a stream has one other end for ever.
     yield Rule("socketpair", allowed_if=(Check(0, (AF_UNIX,)), Check(1, (SOCK_STREAM,), SOCK_TYPE)))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rlm_agent.repl.disk import TooDeep, remove_tree, size_of
+from rlm_agent.repl.isolation import NAMES
 from rlm_agent.repl.kernel import Bindings, CellDone
 from rlm_agent.repl.process import ProcessKernel, ProcessSession
 from rlm_agent.repl.usage import deleted_bytes, descendants, resident, shares
@@ -21,8 +22,9 @@ async def run() -> AsyncIterator[Run]:
     """Runs one cell in a session with these limits; its scratch directory must be gone afterwards."""
     sessions: list[ProcessSession] = []
 
-    async def one(code: str, **limits: Any) -> CellDone:
-        session = await ProcessKernel(Limits(**limits)).session()
+    async def one(code: str, *, without: str = "", **limits: Any) -> CellDone:
+        layers = [name for name in NAMES if name != without]
+        session = await ProcessKernel(Limits(**limits), layers=layers).session()
         assert isinstance(session, ProcessSession)
         sessions.append(session)
         await session.start(Bindings(task=""), None)
@@ -57,6 +59,66 @@ time.sleep(60)
     assert "more than memory_mb=200; the namespace of before this cell is restored." in event.error
 
 
+SHARED = """
+import mmap, os, time
+for _ in range(6):
+    if os.fork() == 0:
+        kept = mmap.mmap(-1, 150 << 20)
+        for at in range(0, len(kept), 4096): kept[at] = 1
+        {hide}
+        time.sleep(60)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("hide", ["pass", "kept.madvise(mmap.MADV_DONTNEED)"], ids=["mapped", "hidden"])
+async def test_shared_memory_is_summed(run: Run, hide: str) -> None:
+    """Pages of a shared mapping stay in memory also where no process has them in its tables any more."""
+    event = await run(SHARED.format(hide=hide), memory_mb=200, without="seccomp")
+    assert event.error_kind == "killed"
+    assert event.error is not None
+    assert "more than memory_mb=200" in event.error
+
+
+async def test_shared_memory_of_several_processes_counts_once(run: Run) -> None:
+    code = """
+import mmap, os, time
+kept = mmap.mmap(-1, 300 << 20)
+for at in range(0, len(kept), 4096): kept[at] = 1
+for _ in range(3):
+    if os.fork() == 0:
+        for at in range(0, len(kept), 4096): kept[at] = 2
+        time.sleep(1.5)
+        os._exit(0)
+time.sleep(1)
+"""
+    assert (await run(code, memory_mb=700, without="seccomp")).error is None
+
+
+@pytest.mark.parametrize(
+    "memory",
+    ["mmap.mmap(-1, 4096)", "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)", "os.memfd_create('x')"],
+)
+async def test_memory_that_would_belong_to_no_process_is_refused(run: Run, memory: str) -> None:
+    event = await run(f"import mmap, os\n{memory}")
+    assert event.error is not None
+    assert "PermissionError" in event.error
+
+
+async def test_memory_of_ones_own_can_be_mapped(run: Run) -> None:
+    code = """
+import mmap
+own = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE)
+own[:3] = b'abc'
+with open('shared', 'w+b') as f:
+    f.truncate(1 << 20)
+    mmap.mmap(f.fileno(), 0)[:3] = own[:3]
+print(open('shared', 'rb').read(3), open('/dev/zero', 'rb').read(2))
+"""
+    event = await run(code)
+    assert (event.error, event.output) == (None, "b'abc' b'\\x00\\x00'\n")
+
+
 async def test_memory_that_a_fork_shares_counts_once(run: Run) -> None:
     code = """
 import os, time
@@ -70,13 +132,23 @@ time.sleep(1)
     assert (await run(code, memory_mb=500)).error is None
 
 
+# A file that is deleted, closed and mapped, without the descriptor that Python's own `mmap` keeps.
+MAPPED = """
+    f = tempfile.TemporaryFile(); f.write(bytes(10 << 20)); f.flush()
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_void_p
+    assert libc.mmap(None, ctypes.c_size_t(10 << 20), 1, 2, f.fileno(), ctypes.c_long(0)) != ctypes.c_void_p(-1).value
+    f.close()"""
+
+
 @pytest.mark.parametrize(
     "files",
     [
         "open(f'f{n}', 'wb').write(bytes(10 << 20))",
         "f = tempfile.TemporaryFile(); f.write(bytes(10 << 20)); kept.append(f)",
+        MAPPED,
     ],
-    ids=["named", "deleted"],
+    ids=["named", "deleted", "mapped"],
 )
 async def test_files_are_summed(run: Run, files: str) -> None:
     event = await run(f"import itertools, tempfile\nkept = []\nfor n in itertools.count():\n    {files}", disk_mb=50)
