@@ -1,7 +1,9 @@
 """Argument types: what a model may hand to a host function."""
 
 import datetime
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
@@ -42,6 +44,41 @@ def takes_model(model: Model) -> Any:
     return model["x"]  # type: ignore[index]
 
 
+def one_unknown(count: int, own: "Unknown" = None) -> Any:  # type: ignore[no-untyped-def]  # noqa: F821
+    return count
+
+
+def of_bytes(data: bytes, parts: list[bytes] | None = None) -> Any:
+    return len(data)
+
+
+@dataclass  # which has no hash
+class Counter:
+    start: int
+
+    def __call__(self, more: int) -> int:
+        return self.start + more
+
+    def add(self, more: "int") -> int:
+        return self.start + more
+
+
+def doubled(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return 2 * function(*args, **kwargs)
+
+    return wrapper
+
+
+@doubled
+def decorated(count: int) -> int:
+    return count
+
+
+part = functools.partial(find, limit=3)
+
+
 @pytest.mark.parametrize(
     ("function", "args", "kwargs", "value"),
     [
@@ -53,6 +90,12 @@ def takes_model(model: Model) -> Any:
         (anything, [{"a": 1}, 7, 8], {}, "{'a': 1}"),
         (of_own_types, ["text"], {}, "str"),
         (takes_model, [{"x": 3}], {}, 3),
+        (one_unknown, [1, 7], {}, 1),
+        (of_bytes, [b"abc"], {"parts": [b"x"]}, 3),
+        (part, ["a"], {"kinds": ["b"]}, ["a", 3, ["b"]]),
+        (Counter(1), [2], {}, 3),
+        (Counter(1).add, [2], {}, 3),
+        (decorated, [2], {}, 4),
     ],
 )
 async def test_what_fits_is_handed_over_as_it_came(function: Any, args: Any, kwargs: Any, value: Any) -> None:
@@ -78,6 +121,14 @@ async def test_what_fits_is_handed_over_as_it_came(function: Any, args: Any, kwa
         (choose, ["c"], {}, "which"),
         (choose, ["a", [1]], {}, "pair"),
         (takes_model, [{"x": "3"}], {}, "model: ['x']"),
+        (one_unknown, ["1"], {}, "count"),
+        (find, [b"a"], {}, "name"),
+        (find, ["a"], {"kinds": [b"b"]}, "kinds: [0]"),
+        (part, [7], {}, "name"),
+        (part, ["a"], {"limit": "3"}, "limit"),
+        (Counter(1), ["2"], {}, "more"),
+        (Counter(1).add, ["2"], {}, "more"),
+        (decorated, ["2"], {}, "count"),
     ],
 )
 def test_what_does_not_fit_is_an_error_that_the_root_reads(function: Any, args: Any, kwargs: Any, words: str) -> None:
