@@ -66,6 +66,7 @@ def resolve_model(spec: str | BaseChatModel, *, role: Literal["root", "sub"]) ->
     if not isinstance(spec, str):
         raise ConfigError(
             f"A model is 'offline', a name such as 'openai:gpt-5' or a LangChain chat model, not {type(spec).__name__}."
+            + (" Give the model itself: code_via='tool' binds its one tool." if hasattr(spec, "bound") else "")
         )
     name = spec.strip()
     if name == "offline":

@@ -73,6 +73,7 @@ def test_a_model_stays_as_it_is_and_offline_has_two_parts() -> None:
         ("openai:gpt-5", "set OPENAI_API_KEY"),
         ("", "names no model"),
         ("openai:", "names no model"),
+        (ScriptedModel(["x"]).bind_tools([]), "code_via='tool'"),
         (42, "not int"),
         (None, "not NoneType"),
     ],
