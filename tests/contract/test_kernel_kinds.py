@@ -513,7 +513,7 @@ lock, sock, match = threading.Lock(), socket.socketpair()[0], re.match("a", "a")
 pool = concurrent.futures.ThreadPoolExecutor()
 frame, refuses, leaves, late, strict = sys._getframe(), Refuses(), Leaves(), Late(), Strict(code=1)
 import mmap
-mapped, backwards = memoryview(mmap.mmap(-1, 10)), memoryview(b"abc")[::-1]
+mapped, backwards = memoryview(mmap.mmap(-1, 10, flags=mmap.MAP_PRIVATE)), memoryview(b"abc")[::-1]
 knot = Key(1); knot.inside = {knot: 1}
 coroutine = asyncio.sleep(0); coroutine.close()
 good, shared = [1], {"good": 1}
