@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rlm_agent import create_rlm_agent
-from rlm_agent.observation import Outcome, observe
 from rlm_agent.prompts import render
-from rlm_agent.replies import PYTHON_TOOL
-from rlm_agent.root_prompt import system_prompt
+from rlm_agent.root.observation import Outcome, observe
+from rlm_agent.root.prompt import system_prompt
+from rlm_agent.root.replies import PYTHON_TOOL
+from rlm_agent.root.tips import tip, tip_names
+from rlm_agent.root.window import WindowTurn, build_messages, fold_line
 from rlm_agent.store.records import BatchRecord, CellRecord
-from rlm_agent.tips import tip, tip_names
-from rlm_agent.window import WindowTurn, build_messages, fold_line
 
 __all__ = ["build"]
 

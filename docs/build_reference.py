@@ -40,8 +40,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "rlm_agent.inspection:TurnView",
         "rlm_agent.inspection:Answer",
         "rlm_agent.inspection:Variable",
-        "rlm_agent.run_values:EvalResult",
-        "rlm_agent.run_values:RunCopy",
+        "rlm_agent.recorded.values:EvalResult",
+        "rlm_agent.recorded.values:RunCopy",
     ),
     "Records": (
         "rlm_agent.store.records:RunRecord",
@@ -255,7 +255,7 @@ def _titled(title: str, body: str) -> str:
 
 def _cell() -> str:
     from rlm_agent.repl.subcalls import ALIASES, sub_call_functions
-    from rlm_agent.sub_calls import NO_CHILDREN
+    from rlm_agent.sub_agents.sub_calls import NO_CHILDREN
 
     functions = sub_call_functions(lambda *_: None).values()
     listed = "\n".join(_member(signature(f), inspect.cleandoc(f.__doc__ or "")) for f in functions)

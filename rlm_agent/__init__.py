@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_agent.agent import create_rlm_agent
-    from rlm_agent.approvals import BatchView, over
     from rlm_agent.corpus import Corpus
     from rlm_agent.errors import (
         BudgetExceeded,
@@ -24,14 +23,15 @@ if TYPE_CHECKING:
         StateVersionError,
         ToolError,
     )
+    from rlm_agent.human.approvals import BatchView, over
     from rlm_agent.inspection import open_run, runs
     from rlm_agent.settings import Budget, Limits
     from rlm_agent.store.home import Home
 
 _PLACES = {
     "create_rlm_agent": "rlm_agent.agent",
-    "BatchView": "rlm_agent.approvals",
-    "over": "rlm_agent.approvals",
+    "BatchView": "rlm_agent.human.approvals",
+    "over": "rlm_agent.human.approvals",
     "Corpus": "rlm_agent.corpus",
     "Budget": "rlm_agent.settings",
     "Limits": "rlm_agent.settings",

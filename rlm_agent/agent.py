@@ -3,7 +3,8 @@
     prepare -> generate_code -> execute_repl -> ((sub_agent x N | approve x M) -> execute_repl)* -> check_answer
     check_answer -> generate_code | finish
 
-Nodes are in `nodes/`, one file each; what is alive while they run is in `activity.py`; what was paid is in the home.
+Nodes are in `nodes/`, one file each; what is alive while they run is in `entries/activity.py`; what was paid is in the
+home.
 """
 
 import os
@@ -16,9 +17,9 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from rlm_agent.activity import Activities, Activity
 from rlm_agent.bridge import both_forms
 from rlm_agent.compiled import RLMGraph
+from rlm_agent.entries.activity import Activities, Activity
 from rlm_agent.nodes.approve import approve
 from rlm_agent.nodes.check_answer import check_answer
 from rlm_agent.nodes.execute_repl import execute_repl

@@ -17,10 +17,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, StateSnapshot
 
-from rlm_agent.activity import Activities, Activity
-from rlm_agent.admission import check_answer_shape, check_secrets, is_repeated, read_input
 from rlm_agent.bridge import PATIENCE, run_sync
-from rlm_agent.entry import ENTRY_KEY, Entry, read_entry
+from rlm_agent.entries.activity import Activities, Activity
+from rlm_agent.entries.admission import check_answer_shape, check_secrets, is_repeated, read_input
+from rlm_agent.entries.entry import ENTRY_KEY, Entry, read_entry
 from rlm_agent.errors import ConfigError
 from rlm_agent.settings import Budget
 from rlm_agent.spec import AgentSpec

@@ -1,8 +1,9 @@
 """Looking at recorded runs: `open_run` and `runs`. Needs the home only, no agent and no model.
 
 A living run can be looked at while another process works on it: turns and steps are never changed once written. Values
-are converted, and code tried out, in workers of `run_values.py`; forks are `run_forks.py`'s, events `run_story.py`'s:
-modules that are loaded when they are used, so that looking at turns loads neither LangChain nor numpy.
+are converted, and code tried out, in workers of `recorded/values.py`; forks are `recorded/forks.py`'s, events
+`recorded/story.py`'s: modules that are loaded when they are used, so that looking at turns loads neither LangChain nor
+numpy.
 """
 
 import os
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from rlm_agent import keys
 from rlm_agent.budget import check_amounts
 from rlm_agent.errors import ConfigError
+from rlm_agent.recorded.turn_view import Answer, TurnView, Variable, folded, variables_of
 from rlm_agent.store.home import Home, as_home
 from rlm_agent.store.records import QuestionRecord, RunRecord, TurnRecord
-from rlm_agent.turn_view import Answer, TurnView, Variable, folded, variables_of
 
 if TYPE_CHECKING:
-    from rlm_agent.run_values import EvalResult, RunCopy
+    from rlm_agent.recorded.values import EvalResult, RunCopy
 
 __all__ = ["Answer", "RunView", "TurnView", "Variable", "open_run", "runs"]
 
@@ -93,7 +94,7 @@ class RunView:
 
     def events(self) -> list[dict[str, Any]]:
         """The run's story as the events that it streamed, told again from its records: also of a killed run."""
-        from rlm_agent.run_story import story
+        from rlm_agent.recorded.story import story
 
         return story(self.home, self.record, self._chain())
 
@@ -113,7 +114,7 @@ class RunView:
         Raises:
             ConfigError: there is no such turn or variable, it is lost, or it has no such form.
         """
-        from rlm_agent.run_values import read_value
+        from rlm_agent.recorded.values import read_value
 
         with self.copy(turn) as copy:
             chain = self._chain(turn)
@@ -129,7 +130,7 @@ class RunView:
 
     def copy(self, turn: int | None = None) -> "RunCopy":
         """A throw-away copy for several `eval`s. A context manager; its worker starts with the first."""
-        from rlm_agent.run_values import RunCopy
+        from rlm_agent.recorded.values import RunCopy
 
         chain = self._chain(turn)
         question = self.question if turn is None else self.home.runs.question(self.id, chain[-1].question)
@@ -189,7 +190,7 @@ class RunView:
             ConfigError: there is no such turn, the code or the message is empty, or the thread has a run.
         """
         from rlm_agent.bridge import run_sync
-        from rlm_agent.run_forks import Branch, make_fork
+        from rlm_agent.recorded.forks import Branch, make_fork
 
         chain, branch = self._chain(), Branch(code, message, resample, thread)
         at = len(self._chain(turn))
@@ -205,7 +206,7 @@ class RunView:
             LeaseHeld: it is being worked on; the message names the owner.
         """
         from rlm_agent.bridge import run_sync
-        from rlm_agent.run_removal import remove_runs
+        from rlm_agent.recorded.removal import remove_runs
 
         run_sync(lambda: remove_runs(self.home, [self.record]))
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from rlm_agent.approvals import resolve_approvals
-from rlm_agent.effects import acts_once
 from rlm_agent.errors import ConfigError
-from rlm_agent.functions import as_function
-from rlm_agent.models import resolve_model
+from rlm_agent.host_functions.calling import as_function
+from rlm_agent.human.approvals import resolve_approvals
+from rlm_agent.models.chat import resolve_model
 from rlm_agent.repl.kernel import Kernel
 from rlm_agent.repl_code import ReplCode
+from rlm_agent.root.tips import tip_texts
 from rlm_agent.settings import Budget, Limits
 from rlm_agent.spec import AgentSpec
-from rlm_agent.tips import tip_texts
-from rlm_agent.toolbox import toolbox
+from rlm_agent.sub_agents.effects import acts_once
+from rlm_agent.sub_agents.toolbox import toolbox
 
 if TYPE_CHECKING:
     from rlm_agent.store.home import Home
@@ -145,7 +145,7 @@ def _functions(given: Sequence[Callable[..., Any]], code: Sequence[ReplCode]) ->
 def _response(response_format: Any) -> Any:
     if response_format is None:
         return None
-    from rlm_agent.schemas import ResponseFormat
+    from rlm_agent.sub_agents.schemas import ResponseFormat
 
     return ResponseFormat(response_format)
 

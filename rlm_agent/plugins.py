@@ -2,7 +2,7 @@
 
 Owns: how a reference (`files:roots=./docs`) is read, which distribution a name comes from, and what a plugin may be.
 Invariant: no plugin's code runs before its name was asked for; what is wrong with one says its name and where it comes
-from. Left to others: names of tools that clash (`toolbox.py`), and what is shown of plugins (`cli/tools.py`).
+from. Left to others: names of tools that clash (`sub_agents/toolbox.py`), what is shown of plugins (`cli/tools.py`).
 
 A plugin is a `BaseTool`; a function, which becomes a tool as it stands; or a function of one parameter named
 `settings`, which takes a mapping of str to str and returns the tools.
@@ -79,7 +79,7 @@ class Plugin:
         return found
 
     def _as_tool(self, found: Any) -> "BaseTool":
-        from rlm_agent.toolbox import as_tool
+        from rlm_agent.sub_agents.toolbox import as_tool
 
         try:
             return as_tool(found)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from rlm_agent.approvals import Approvals
+from rlm_agent.human.approvals import Approvals
 from rlm_agent.repl.kernel import Kernel
 from rlm_agent.repl_code import ReplCode
 from rlm_agent.settings import Budget, Limits
 
 if TYPE_CHECKING:
-    from rlm_agent.schemas import ResponseFormat
     from rlm_agent.store.home import Home
+    from rlm_agent.sub_agents.schemas import ResponseFormat
 
 __all__ = ["AgentSpec"]
 

@@ -53,7 +53,7 @@ def graph() -> Any:
 
 
 def _both(check: Any) -> Any:
-    from rlm_agent.functions import call_user_code
+    from rlm_agent.host_functions.calling import call_user_code
 
     async def both(content: Any) -> str | None:
         complaint = await checked(content)

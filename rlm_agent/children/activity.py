@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from rlm_agent.activity import Activity
 from rlm_agent.budget import Account
+from rlm_agent.entries.activity import Activity
 from rlm_agent.events import Events
 from rlm_agent.spec import AgentSpec
 from rlm_agent.store.leases import Fence

@@ -12,7 +12,7 @@ from rlm_agent.errors import ConfigError
 from rlm_agent.repl.kernel import Request
 
 if TYPE_CHECKING:
-    from rlm_agent.activity import Activity
+    from rlm_agent.entries.activity import Activity
 
 __all__ = ["with_contexts"]
 

@@ -16,26 +16,26 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
-from rlm_agent.answers import answer_content, answer_text
 from rlm_agent.budget import ModelUse
 from rlm_agent.children.activity import ChildActivity
 from rlm_agent.children.specs import child_spec
-from rlm_agent.draining import check_drain
+from rlm_agent.entries.activity import Activity
+from rlm_agent.entries.draining import check_drain
 from rlm_agent.errors import HomeError, RLMError
-from rlm_agent.human import WaitsForPerson
-from rlm_agent.models import model_name
+from rlm_agent.human.answers import WaitsForPerson
+from rlm_agent.models.chat import model_name
 from rlm_agent.nodes.check_answer import check_answer
 from rlm_agent.nodes.execute_repl import execute_repl
 from rlm_agent.nodes.finish import finish
 from rlm_agent.nodes.generate_code import generate_code
 from rlm_agent.nodes.sub_agent import sub_agent
-from rlm_agent.sources import sources_in
 from rlm_agent.spec import AgentSpec
 from rlm_agent.state import Step
 from rlm_agent.store.records import QuestionRecord, RunRecord, StepRecord, TurnRecord
-from rlm_agent.sub_agents import silent
-from rlm_agent.sub_calls import failed_slot
+from rlm_agent.sub_agents.performing import silent
+from rlm_agent.sub_agents.sources import sources_in
+from rlm_agent.sub_agents.sub_calls import failed_slot
+from rlm_agent.turns.answers import answer_content, answer_text
 
 __all__ = ["perform_child"]
 
@@ -160,7 +160,7 @@ async def _entered(child: Activity) -> _State:
     home, run, question = child.home, child.run, child.question
     head = await _head(child)
     if child.entry.rebuild and head is not None:
-        from rlm_agent.rebuild import rebuild  # few entries need it
+        from rlm_agent.turns.rebuild import rebuild  # few entries need it
 
         await rebuild(child, await home.read(home.turns.chain, head.id))
     step = Step(phase="finish", recorded=True) if question.result is not None else Step(phase=_phase(head))

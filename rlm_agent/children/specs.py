@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from rlm_agent.errors import ConfigError
-from rlm_agent.schemas import ResponseFormat
 from rlm_agent.spec import AgentSpec
+from rlm_agent.sub_agents.schemas import ResponseFormat
 
 __all__ = ["child_spec"]
 

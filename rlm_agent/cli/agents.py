@@ -65,7 +65,7 @@ def prepare_agent(home: "Home", start: Start, given: Set[str], *, fresh: bool) -
     Raises:
         ConfigError: a model cannot be made; the line says what to do.
     """
-    from rlm_agent.models import resolve_model
+    from rlm_agent.models.chat import resolve_model
 
     root = resolve_model(start.model, role="root")
     sub = resolve_model(start.sub_model or start.model, role="sub")
@@ -125,7 +125,7 @@ def _bounded(start: Start, given: Set[str], models: "list[BaseChatModel]") -> tu
 
 
 def _name(model: "BaseChatModel") -> str:
-    from rlm_agent.models import model_name
+    from rlm_agent.models.chat import model_name
 
     return one_line(model_name(model))
 
@@ -134,7 +134,7 @@ def _has_price(model: "BaseChatModel") -> bool:
     from langchain_core.messages import AIMessage
     from langchain_core.messages.ai import UsageMetadata
 
-    from rlm_agent.models import usage_of
+    from rlm_agent.models.chat import usage_of
 
     usage = UsageMetadata(input_tokens=1000, output_tokens=1000, total_tokens=2000)
     return usage_of(AIMessage("", usage_metadata=usage), model).usd is not None

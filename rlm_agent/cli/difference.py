@@ -11,7 +11,7 @@ from itertools import chain, takewhile
 from typing import Any
 
 from rlm_agent.inspection import Answer, RunView, TurnView, Variable
-from rlm_agent.turn_view import folded
+from rlm_agent.recorded.turn_view import folded
 
 __all__ = ["Difference", "Point"]
 

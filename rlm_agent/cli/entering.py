@@ -14,7 +14,7 @@ from rlm_agent.cli.spending import Spending
 from rlm_agent.cli.starts import AGENT, save_start
 from rlm_agent.cli.terminal import say_below
 from rlm_agent.cli.waiting import give_waiting
-from rlm_agent.entry import REBUILD_KEY
+from rlm_agent.entries.entry import REBUILD_KEY
 from rlm_agent.errors import RLMError
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def export(
     with default_home(home) as opened:
         view = open_run(thread, name, opened)
         start = load_start(opened, thread)
-        from rlm_agent.run_transfer import export_run
+        from rlm_agent.recorded.transfer import export_run
 
         with explained(file):
             size = export_run(opened, view.record, file, None if start is None else asdict(start))

@@ -14,7 +14,7 @@ from rlm_agent.cli.terminal import counted, one_line, say, show
 from rlm_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rlm_agent.run_transfer import Imported
+    from rlm_agent.recorded.transfer import Imported
     from rlm_agent.store.home import Home
 
 __all__ = ["import_archive"]
@@ -33,7 +33,7 @@ def import_archive(
             "An archive holds saved variables, which are code: the REPL worker runs it when the run is resumed or "
             "looked into. Import only what you, or somebody you trust, exported: add --trust."
         )
-    from rlm_agent.run_transfer import import_run
+    from rlm_agent.recorded.transfer import import_run
     from rlm_agent.store.home import default_home
 
     with default_home(home) as opened:

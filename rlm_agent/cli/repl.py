@@ -13,7 +13,7 @@ from rlm_agent.cli.thread_names import look
 from rlm_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rlm_agent.run_values import EvalResult
+    from rlm_agent.recorded.values import EvalResult
 
 __all__ = ["repl"]
 

@@ -20,7 +20,7 @@ from rlm_agent.errors import RLMError
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView
-    from rlm_agent.run_values import RunCopy
+    from rlm_agent.recorded.values import RunCopy
 
 __all__ = ["Prompt"]
 

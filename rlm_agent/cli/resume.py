@@ -137,7 +137,7 @@ def _answered(prepared: "Prepared", answer: Answer) -> "Command[Any] | None":
 
 
 def _waiting(wait: bool | None) -> AbstractContextManager[None]:
-    from rlm_agent.activity import lease_wait
+    from rlm_agent.entries.activity import lease_wait
 
     return nullcontext() if wait is None else lease_wait(math.inf if wait else 0.0)
 

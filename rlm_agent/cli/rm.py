@@ -47,7 +47,7 @@ def rm(
         if not (yes or _agreed(opened, thread, found)):
             say("nothing was removed")
             return Code.FAILED
-        from rlm_agent.run_removal import remove_runs
+        from rlm_agent.recorded.removal import remove_runs
 
         asyncio.run(remove_runs(opened, found))
         if not opened.runs.list(thread):

@@ -7,9 +7,9 @@ from rlm_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from rlm_agent.inspection import RunView
+    from rlm_agent.recorded.turn_view import TurnView
     from rlm_agent.store.home import Home
     from rlm_agent.store.records import QuestionRecord, RunRecord
-    from rlm_agent.turn_view import TurnView
 
 __all__ = ["last_thread", "look", "named_thread", "newest_question", "turns_to"]
 

@@ -17,7 +17,7 @@ def tips(
     as_json: JsonOption = False,
 ) -> int:
     """Lists the built-in strategies, or prints one as the root reads it. None is on by default."""
-    from rlm_agent.tips import tip, tip_names
+    from rlm_agent.root.tips import tip, tip_names
 
     texts = {each: tip(each) for each in ([name] if name else tip_names())}
     if as_json:

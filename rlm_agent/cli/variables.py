@@ -8,7 +8,7 @@ from rlm_agent.cli.columns import table, terminal_columns
 from rlm_agent.cli.terminal import clean, one_line
 
 if TYPE_CHECKING:
-    from rlm_agent.turn_view import TurnView, Variable
+    from rlm_agent.recorded.turn_view import TurnView, Variable
 
 __all__ = ["plain_variable", "relaid", "shape_text", "variable_lines", "why_lost"]
 

@@ -59,7 +59,7 @@ def _indented(text: str) -> str:
 def _plain(home: "Home", thread: str, waiting: "Sequence[Interrupt]") -> dict[str, Any]:
     """The object of a result, with the questions under "waiting"; each has the id that --id takes."""
     from rlm_agent.inspection import open_run
-    from rlm_agent.turn_view import folded
+    from rlm_agent.recorded.turn_view import folded
 
     run = open_run(thread, name=AGENT, home=home)
     question, number = run.question, run.question.number

@@ -13,8 +13,8 @@ from langgraph.types import interrupt
 from pydantic import AfterValidator
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
-from rlm_agent.human import Decision, HumanQuestion, human_step, read_decision
+from rlm_agent.entries.activity import Activity
+from rlm_agent.human.answers import Decision, HumanQuestion, human_step, read_decision
 
 __all__ = ["approve"]
 

@@ -7,13 +7,13 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
-from rlm_agent.answers import answer_content
-from rlm_agent.functions import call_user_code
-from rlm_agent.sources import scope_of
+from rlm_agent.entries.activity import Activity
+from rlm_agent.host_functions.calling import call_user_code
 from rlm_agent.state import Step
 from rlm_agent.store.records import StepRecord
+from rlm_agent.sub_agents.sources import scope_of
 from rlm_agent.tool_scope import in_scope
+from rlm_agent.turns.answers import answer_content
 
 __all__ = ["check_answer"]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from rlm_agent.activity import Activity
+from rlm_agent.entries.activity import Activity
 from rlm_agent.nodes.generate_code import SPARE_STEPS
-from rlm_agent.replies import reminder_for
+from rlm_agent.root.replies import reminder_for
 from rlm_agent.state import Step
 from rlm_agent.store.records import StepRecord, TurnRecord
-from rlm_agent.turn_end import PendingTurn
-from rlm_agent.turn_run import TurnRun, Waiting
+from rlm_agent.turns.end import PendingTurn
+from rlm_agent.turns.running import TurnRun, Waiting
 
 __all__ = ["WAVE", "execute_repl"]
 

@@ -8,10 +8,10 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableConfig
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
-from rlm_agent.answers import answer_content, answer_text
 from rlm_agent.crash_points import reach
+from rlm_agent.entries.activity import Activity
 from rlm_agent.state import Step
+from rlm_agent.turns.answers import answer_content, answer_text
 
 __all__ = ["finish"]
 

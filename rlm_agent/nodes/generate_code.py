@@ -9,15 +9,15 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
 from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import Unaffordable
-from rlm_agent.draining import check_drain
-from rlm_agent.messages import dump
-from rlm_agent.model_calls import ModelCall, make
-from rlm_agent.models import ask, model_name, usage_of
-from rlm_agent.replies import PYTHON_TOOL, parsed, reminder_for, reply_body
-from rlm_agent.root_prompt import root_messages
+from rlm_agent.entries.activity import Activity
+from rlm_agent.entries.draining import check_drain
+from rlm_agent.models.calls import ModelCall, make
+from rlm_agent.models.chat import ask, model_name, usage_of
+from rlm_agent.models.messages import dump
+from rlm_agent.root.prompt import root_messages
+from rlm_agent.root.replies import PYTHON_TOOL, parsed, reminder_for, reply_body
 from rlm_agent.state import Step
 from rlm_agent.store.notes import Note
 from rlm_agent.store.records import StepRecord

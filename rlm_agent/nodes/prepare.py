@@ -1,7 +1,7 @@
 """prepare: finds the question that this entry is about, or records a new one, before anything is paid.
 
 The table of the contract, section 6, is decided here: resume, note, next question, recorded result. How a question is
-recorded or opened again is `questions.py`'s; entries at an older checkpoint are `time_travel.py`'s.
+recorded or opened again is `entries/questions.py`'s; entries at an older checkpoint are `entries/time_travel.py`'s.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,9 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from rlm_agent import keys
-from rlm_agent.activity import Activity
-from rlm_agent.entry import agent_path
-from rlm_agent.errors import ConfigError, LeaseHeld
-from rlm_agent.messages import last_human
-from rlm_agent.models import text_of
-from rlm_agent.questions import (
+from rlm_agent.entries.activity import Activity
+from rlm_agent.entries.entry import agent_path
+from rlm_agent.entries.questions import (
     Asked,
     find_key,
     first_question,
@@ -26,8 +23,11 @@ from rlm_agent.questions import (
     read_asked,
     reopen,
 )
+from rlm_agent.entries.time_travel import go_back, goes_back
+from rlm_agent.errors import ConfigError, LeaseHeld
+from rlm_agent.models.chat import text_of
+from rlm_agent.models.messages import last_human
 from rlm_agent.store.records import QuestionRecord, RunRecord
-from rlm_agent.time_travel import go_back, goes_back
 
 __all__ = ["prepare"]
 

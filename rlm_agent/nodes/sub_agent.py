@@ -10,9 +10,9 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 
-from rlm_agent.activity import Activity
+from rlm_agent.entries.activity import Activity
 from rlm_agent.store.plain import unpack
-from rlm_agent.sub_agents import perform
+from rlm_agent.sub_agents.performing import perform
 
 __all__ = ["sub_agent"]
 

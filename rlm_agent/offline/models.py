@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from rlm_agent.models import approximate_usage, text_of
+from rlm_agent.models.chat import approximate_usage, text_of
 from rlm_agent.offline.terms import best_lines, read_question
 
 __all__ = ["NOTICE", "OfflineRoot", "OfflineSub"]

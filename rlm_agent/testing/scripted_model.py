@@ -25,7 +25,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
-from rlm_agent.models import approximate_usage
+from rlm_agent.models.chat import approximate_usage
 from rlm_agent.testing.call_log import Call, append
 
 __all__ = ["Reply", "ScriptExhausted", "ScriptedModel"]

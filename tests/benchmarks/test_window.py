@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rlm_agent import Budget, Home, Limits, create_rlm_agent
+from rlm_agent.root.window import estimate_tokens
 from rlm_agent.testing import ScriptedModel
-from rlm_agent.window import estimate_tokens
 
 TURNS = 2000
 WINDOW = 8000

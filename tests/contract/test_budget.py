@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from rlm_agent import Budget, Home, HomeError, Limits, ModelError, create_rlm_agent, open_run
-from rlm_agent.activity import Activity
 from rlm_agent.budget import Account, Estimate
+from rlm_agent.entries.activity import Activity
 from rlm_agent.testing import ScriptedModel
 
 THREAD: Any = {"configurable": {"thread_id": "spender"}}

@@ -167,7 +167,7 @@ def test_what_is_said_while_another_works_on_it_is_kept(
 ) -> None:
     served.answer = lambda body: openai_server.Refusal(401)
     rlm("run", "q", "--model", "openai:gpt-5", "--thread", "t", "-q")
-    monkeypatch.setattr("rlm_agent.activity.LEASE_WAIT", 0.1)
+    monkeypatch.setattr("rlm_agent.entries.activity.LEASE_WAIT", 0.1)
     with Home(own_home) as home:
         lease = asyncio.run(home.leases.acquire(place("t", "", "rlm"), wait=1))
         ended = rlm("run", "hurry", "--thread", "t", "-q")

@@ -421,7 +421,7 @@ def test_a_living_run_of_another_process_has_raised_bounds_from_its_next_turn(
         return script(body)
 
     served.answer = answer
-    monkeypatch.setattr("rlm_agent.activity.LEASE_WAIT", 0.1)
+    monkeypatch.setattr("rlm_agent.entries.activity.LEASE_WAIT", 0.1)
     run = ["run", "q", "--model", "openai:gpt-5", "--thread", "t", "--budget", "turns=2", "-q"]
     process = subprocess.Popen([*COMMAND, *run], stdout=subprocess.PIPE, text=True)
     try:

@@ -144,7 +144,7 @@ def test_two_plugins_of_one_name_are_an_error_that_names_both(rlm: Rlm, site: Pl
 
 
 def test_strategies_are_listed_and_printed(rlm: Rlm) -> None:
-    from rlm_agent.tips import tip, tip_names
+    from rlm_agent.root.tips import tip, tip_names
 
     assert [line.split()[0] for line in rlm("tips").out.splitlines()] == tip_names()
     assert rlm("tips", "search-then-read").out == tip("search-then-read") + "\n"

@@ -23,7 +23,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
 from rlm_agent import Home, create_rlm_agent
-from rlm_agent.models import text_of
+from rlm_agent.models.chat import text_of
 from rlm_agent.testing import ScriptedModel, read_calls
 
 CELL = """```python

@@ -22,7 +22,7 @@ import asyncio, random, sys, time
 from rlm_agent import keys
 from rlm_agent.repl.kernel import Snapshot
 from rlm_agent.repl.manifest import Manifest
-from rlm_agent.run_removal import remove_runs
+from rlm_agent.recorded.removal import remove_runs
 from rlm_agent.store import snapshots
 from rlm_agent.store.home import Home
 from rlm_agent.store.plain import digest

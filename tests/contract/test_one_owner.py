@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from langgraph.graph.state import CompiledStateGraph
 
-from rlm_agent import Home, LeaseHeld, ModelError, activity, create_rlm_agent
+from rlm_agent import Home, LeaseHeld, ModelError, create_rlm_agent
+from rlm_agent.entries import activity
 from rlm_agent.testing import ScriptedModel
 
 THREAD: Any = {"configurable": {"thread_id": "owned"}}

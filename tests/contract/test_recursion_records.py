@@ -16,8 +16,8 @@ from langgraph.types import Command
 
 from rlm_agent import Home, SnapshotCorrupt, create_rlm_agent, open_run, runs
 from rlm_agent.bridge import run_sync
-from rlm_agent.run_removal import remove_runs
-from rlm_agent.run_transfer import export_run, import_run
+from rlm_agent.recorded.removal import remove_runs
+from rlm_agent.recorded.transfer import export_run, import_run
 from rlm_agent.testing import ScriptedModel, read_calls
 
 ASKED = {"messages": [("user", "go")]}

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from rlm_agent import Budget, Home, HomeError, create_rlm_agent, open_run
-from rlm_agent.activity import Activity
+from rlm_agent.entries.activity import Activity
 from rlm_agent.testing import ScriptedModel
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

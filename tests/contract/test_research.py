@@ -15,7 +15,7 @@ from local_web import LocalWeb, fixed_pages, local_web
 
 from rlm_agent import Home, ModelError, open_run
 from rlm_agent.bridge import run_sync
-from rlm_agent.run_transfer import export_run, import_run
+from rlm_agent.recorded.transfer import export_run, import_run
 from rlm_agent.store.pages import StoredPage, StoredPages
 from rlm_agent.testing import ScriptedModel
 from rlm_agent_graphs.research import graph, research

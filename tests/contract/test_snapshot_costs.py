@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rlm_agent import Home, create_rlm_agent, turn_end
+from rlm_agent import Home, create_rlm_agent
 from rlm_agent.testing import ScriptedModel
+from rlm_agent.turns import end as turn_end
 
 FIRST = "```python\narray = np.random.default_rng(0).random(1_000_000)\n```"
 CHANGE = "```python\narray[{turn}] = 0\n```"

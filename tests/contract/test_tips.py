@@ -9,8 +9,8 @@ import pytest
 
 from rlm_agent import create_rlm_agent
 from rlm_agent.repl.kernel import CellDone, CellPaused
+from rlm_agent.root.tips import tip, tip_names
 from rlm_agent.testing import ScriptedModel
-from rlm_agent.tips import tip, tip_names
 
 Sub = Callable[[str], Any]
 

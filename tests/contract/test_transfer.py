@@ -29,7 +29,7 @@ from rlm_agent import (
 from rlm_agent.bridge import run_sync
 from rlm_agent.cli.main import main
 from rlm_agent.keys import place
-from rlm_agent.run_transfer import export_run, import_run
+from rlm_agent.recorded.transfer import export_run, import_run
 from rlm_agent.store import bundle
 from rlm_agent.store.home import Home
 from rlm_agent.store.plain import digest, pack, unpack

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlm_agent import Home, LeaseHeld, Limits, activity, create_rlm_agent
+from rlm_agent import Home, LeaseHeld, Limits, create_rlm_agent
+from rlm_agent.entries import activity
 from rlm_agent.store.leases import Leases
 from rlm_agent.testing import ScriptedModel
 

@@ -16,7 +16,8 @@ from openai_server import HANG_UP, STALL, Broken, Refusal
 from provider import Provider
 from stepped_clock import SteppedClock
 
-from rlm_agent import Budget, Home, Limits, ModelError, create_rlm_agent, open_run, rate_limits
+from rlm_agent import Budget, Home, Limits, ModelError, create_rlm_agent, open_run
+from rlm_agent.models import rate_limits
 
 ASK = 'r = llm_batch(["a", "b", "c", "d"])\nslots = [[s.ok, str(s), s.error] for s in r]'
 SHOW = 'answer["content"] = slots\nanswer["ready"] = True'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlm_agent.fences import parse_reply
+from rlm_agent.root.fences import parse_reply
 
 PIECES = [
     *(

@@ -37,7 +37,7 @@ def test_a_cell_names_no_tool_that_was_not_given(name: str) -> None:
     assert "no tool is named" in error
 
 
-@pytest.mark.parametrize("name", ["gpt-5", "openai:gpt-5", "big2", "offline", "rlm_agent.models:chat_model", ""])
+@pytest.mark.parametrize("name", ["gpt-5", "openai:gpt-5", "big2", "offline", "rlm_agent.models.chat:chat_model", ""])
 def test_a_cell_names_no_model_that_was_not_given(name: str) -> None:
     big = ScriptedModel(replies=lambda _: "big")
     ok, error = run(f"r = llm('p', model={name!r})\nout = [r.ok, r.error]", models={"big": big})

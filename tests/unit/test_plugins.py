@@ -11,7 +11,7 @@ from plugin_site import PluginSite
 
 from rlm_agent import ConfigError, ToolError, create_rlm_agent
 from rlm_agent.plugins import SettingsRefused, installed, named, read_reference
-from rlm_agent.toolbox import toolbox
+from rlm_agent.sub_agents.toolbox import toolbox
 
 GOOD = '''
 from langchain_core.tools import tool

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlm_agent.prompts import render
-from rlm_agent.window import estimate_tokens
+from rlm_agent.root.window import estimate_tokens
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 ROOT: dict[str, object] = {

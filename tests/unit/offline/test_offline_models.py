@@ -15,8 +15,8 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from rlm_agent import offline
-from rlm_agent.fences import parse_reply
-from rlm_agent.models import ask, text_of, usage_of
+from rlm_agent.models.chat import ask, text_of, usage_of
+from rlm_agent.root.fences import parse_reply
 
 
 class Repl:

@@ -1,0 +1,1 @@
+"""People: what needs their word, and how it is asked and kept."""

@@ -1,0 +1,1 @@
+"""Recorded runs, as people look at them, fork, move and remove them."""

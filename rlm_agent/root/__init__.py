@@ -1,0 +1,1 @@
+"""The root model: what it reads, and how what it writes is read."""

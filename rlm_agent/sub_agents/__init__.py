@@ -1,0 +1,1 @@
+"""Sub-agents: their calls, their tools, what their replies must match."""
