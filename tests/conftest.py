@@ -74,12 +74,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     cells = table(config, "embedding")
     if not cells:
         return
-    entries = list(dict.fromkeys(entry for _, _, entry in cells))
+    entries = sorted({entry for _, _, entry in cells}, key=lambda entry: (entry.startswith("a"), entry))
     notes = sorted({outcome for outcome in cells.values() if outcome != "passed"})
     marks = {"passed": "ok", "": "-", **{note: f"({n})" for n, note in enumerate(notes, 1)}}
     terminalreporter.section("embedding matrix")
     terminalreporter.write_line(f"{'':22}{'':14}" + "".join(f"{entry:>18}" for entry in entries))
-    for place, saver in dict.fromkeys((place, saver) for place, saver, _ in cells):
+    for place, saver in sorted({(place, saver) for place, saver, _ in cells}):
         row = [marks[cells.get((place, saver, entry), "")] for entry in entries]
         terminalreporter.write_line(f"{place:22}{saver:14}" + "".join(f"{cell:>18}" for cell in row))
     for note in notes:

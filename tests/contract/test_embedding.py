@@ -124,7 +124,10 @@ def as_tool(log: Path, saver: Any) -> tuple[Any, dict[str, Any], Callable[[Any],
 
 
 SHAPES = {"standalone": standalone, "node of a parent": node, "tool of create_agent": as_tool}
-SAVERS = ("none", "memory", "sqlite", "async sqlite", "home", "postgres")
+SAVERS = (
+    *("none", "memory", "sqlite", "async sqlite", "home"),
+    *(pytest.param(name, marks=pytest.mark.postgres) for name in ("postgres", "async postgres")),
+)
 SYNC = ("invoke", "stream", "stream_events")
 ASYNC = ("ainvoke", "astream", "astream_events")
 POSTGRES = "RLM_TEST_POSTGRES"
@@ -139,11 +142,24 @@ async def opened(saver: str, path: Path, stack: AsyncExitStack) -> Any:
         return stack.enter_context(SqliteSaver.from_conn_string(str(path / "cp.db")))
     if saver == "async sqlite":
         return await stack.enter_async_context(AsyncSqliteSaver.from_conn_string(str(path / "cp.db")))
+    if saver == "postgres":
+        from langgraph.checkpoint.postgres import PostgresSaver
+
+        made = stack.enter_context(PostgresSaver.from_conn_string(os.environ[POSTGRES]))
+        await asyncio.to_thread(made.setup)
+        return made
+    if saver == "async postgres":
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+        amade = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(os.environ[POSTGRES]))
+        await amade.setup()
+        return amade
     return None
 
 
-def config(saver: str) -> Any:
-    return None if saver == "none" else CONFIG
+def config(saver: str, path: Path) -> Any:
+    """A thread of the test's own: a server outlives it."""
+    return None if saver == "none" else {"configurable": {"thread_id": str(path)}}
 
 
 def in_other_loop(saver: str, path: Path, work: Callable[[Any], Any]) -> Any:
@@ -192,14 +208,14 @@ def calls_per_model(log: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("entry", SYNC)
-@pytest.mark.parametrize("saver", SAVERS[:-1])
+@pytest.mark.parametrize("saver", SAVERS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sync(shape: str, saver: str, entry: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
 
     def work(made: Any) -> None:
         graph, given, check = SHAPES[shape](log, made)
-        check(enter(entry, graph, given, config(saver)))
+        check(enter(entry, graph, given, config(saver, tmp_path)))
 
     in_other_loop(saver, tmp_path, work)
     assert calls_per_model(log) == (1, 4)
@@ -207,58 +223,35 @@ def test_sync(shape: str, saver: str, entry: str, tmp_path: Path, matrix: Any) -
 
 
 @pytest.mark.parametrize("entry", ASYNC)
-@pytest.mark.parametrize("saver", SAVERS[:-1])
+@pytest.mark.parametrize("saver", SAVERS)
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_async(shape: str, saver: str, entry: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
     async with AsyncExitStack() as stack:
         graph, given, check = SHAPES[shape](log, await opened(saver, tmp_path, stack))
-        if saver == "sqlite":
-            with pytest.raises(NotImplementedError, match="SqliteSaver does not support async"):
-                await aenter(entry, graph, given, CONFIG)
+        if saver in ("sqlite", "postgres"):
+            with pytest.raises(NotImplementedError):
+                await aenter(entry, graph, given, config(saver, tmp_path))
             assert calls_per_model(log) == (0, 0)
             matrix(shape, saver, entry, "NotImplementedError of LangGraph")
             return
-        check(await aenter(entry, graph, given, config(saver)))
+        check(await aenter(entry, graph, given, config(saver, tmp_path)))
     assert calls_per_model(log) == (1, 4)
     matrix(shape, saver, entry, "passed")
 
 
-@pytest.mark.parametrize("saver", SAVERS[:-1])
+@pytest.mark.parametrize("saver", SAVERS)
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_invoke_inside_a_running_loop(shape: str, saver: str, tmp_path: Path, matrix: Any) -> None:
     log = tmp_path / "calls.jsonl"
     async with AsyncExitStack() as stack:
         graph, given, check = SHAPES[shape](log, await opened(saver, tmp_path, stack))
-        if saver == "async sqlite":
+        if saver.startswith("async "):
             with pytest.raises(asyncio.InvalidStateError):
-                graph.invoke(given, CONFIG)
+                graph.invoke(given, config(saver, tmp_path))
             assert calls_per_model(log) == (0, 0)
             matrix(shape, saver, "invoke in a loop", "InvalidStateError of LangGraph")
             return
-        check(graph.invoke(given, config(saver)))
+        check(graph.invoke(given, config(saver, tmp_path)))
     assert calls_per_model(log) == (1, 4)
     matrix(shape, saver, "invoke in a loop", "passed")
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_postgres(shape: str, tmp_path: Path, matrix: Any) -> None:
-    """Needs a server at $RLM_TEST_POSTGRES and the extra `postgres`."""
-    from langgraph.checkpoint.postgres import PostgresSaver
-    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-
-    url, thread = os.environ[POSTGRES], {"configurable": {"thread_id": f"{shape}-{tmp_path.name}"}}
-    log = tmp_path / "sync.jsonl"
-    with PostgresSaver.from_conn_string(url) as saver:
-        saver.setup()
-        graph, given, check = SHAPES[shape](log, saver)
-        check(await asyncio.to_thread(graph.invoke, given, thread))
-    assert calls_per_model(log) == (1, 4)
-    matrix(shape, "postgres", "invoke", "passed")
-    log, thread = tmp_path / "async.jsonl", {"configurable": {"thread_id": f"{shape}-{tmp_path.name}-2"}}
-    async with AsyncPostgresSaver.from_conn_string(url) as asaver:
-        graph, given, check = SHAPES[shape](log, asaver)
-        check(await graph.ainvoke(given, thread))
-    assert calls_per_model(log) == (1, 4)
-    matrix(shape, "postgres", "ainvoke", "passed")

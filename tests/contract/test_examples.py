@@ -51,7 +51,7 @@ def shown(example: Path, home: Path, **environment: str) -> str:
 
 
 def run_slowly(name: str) -> Any:
-    """All but the first two are left to --slow: each imports everything in a process of its own."""
+    """All but the first are left to --slow: each imports everything in a process of its own."""
     return pytest.param(name, marks=[] if name < "02" else pytest.mark.slow)
 
 
