@@ -12,11 +12,18 @@ from blake3 import blake3
 from rlm_agent.errors import KernelError
 from rlm_agent.repl.kernel import SnapshotSource
 from rlm_agent.repl.manifest import MOST_LEAVES, Manifest, ManifestError
+from rlm_agent.repl.watch import OWN_MEMORY
+from rlm_agent.settings import Limits
 
-__all__ = ["KnownLeaves"]
+__all__ = ["KnownLeaves", "most_bytes"]
 
-# What a snapshot may bring along anew, since the host holds it in memory.
 MOST_BYTES = 4 << 30
+"""What a snapshot may bring along anew, since the host holds it in memory; less where the session may hold less."""
+
+
+def most_bytes(limits: Limits) -> int:
+    """The bound for a session: all that its memory and its files can hold."""
+    return min(MOST_BYTES, (limits.memory_mb + limits.disk_mb << 20) + OWN_MEMORY)
 
 
 class KnownLeaves:
@@ -24,13 +31,14 @@ class KnownLeaves:
 
     Args:
         source: what it starts from.
+        most: bytes that one snapshot may bring along anew.
 
     Raises:
         KernelError: that is no manifest.
     """
 
-    def __init__(self, source: SnapshotSource | None) -> None:
-        self._source = source
+    def __init__(self, source: SnapshotSource | None, most: int = MOST_BYTES) -> None:
+        self._source, self._most = source, most
         try:
             self._keys = set(Manifest.decode(source.manifest).key_list()) if source else set[str]()
         except ManifestError as error:
@@ -47,8 +55,8 @@ class KnownLeaves:
         new.update((blake3(leaf).hexdigest(), leaf) for leaf in leaves)
         if len(new) > MOST_LEAVES:
             raise KernelError(f"The REPL worker broke the protocol: more than {MOST_LEAVES} leaves in one snapshot.")
-        if sum(map(len, new.values())) > MOST_BYTES:
-            raise KernelError(f"The snapshot would write more than {MOST_BYTES >> 30} GiB at once.")
+        if sum(map(len, new.values())) > self._most:
+            raise KernelError(f"The snapshot would write more than {self._most >> 20} MB at once.")
 
     def settle(self, keys: Sequence[str], new: dict[str, bytes]) -> None:
         """Checks the keys of a manifest; from here on the session may name these and no others."""

@@ -31,7 +31,7 @@ from rlm_agent.repl.kernel import (
     Snapshot,
     SnapshotSource,
 )
-from rlm_agent.repl.known import KnownLeaves
+from rlm_agent.repl.known import KnownLeaves, most_bytes
 from rlm_agent.repl.protocol import Asked, Saved, parse_event, parse_saving, parse_starting
 from rlm_agent.repl.spawner import Spawner, shared_spawner
 from rlm_agent.repl.watch import Watched, shared_watch
@@ -122,7 +122,8 @@ class ProcessSession:
         self._scratch = watched.scratch
         self._cell_seconds = limits.cell_seconds
         self._disk_bytes = limits.disk_mb << 20
-        self._leaves = KnownLeaves(None)
+        self._most_bytes = most_bytes(limits)
+        self._leaves = KnownLeaves(None, self._most_bytes)
         self._used = 0.0
         self._stopped = False
         self._end: CellDone | None = None
@@ -138,7 +139,7 @@ class ProcessSession:
         """See `Session.start`."""
         plain = _plain(bindings)
         try:
-            self._leaves = KnownLeaves(snapshot)
+            self._leaves = KnownLeaves(snapshot, self._most_bytes)
         except KernelError:
             await self.close()
             raise
