@@ -76,7 +76,7 @@ def test_bubblewrap(tmp_path: Path) -> None:
         pytest.skip("bwrap: install the package bubblewrap")
     first, second, told = asked("bwrap", tmp_path)
     assert (first, second) == ("False 3 kept", "re part 2")
-    assert "bwrap" in told
+    assert told.startswith("bubblewrap")
 
 
 def test_one_that_the_application_brings(tmp_path: Path) -> None:
