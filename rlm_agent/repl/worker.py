@@ -159,13 +159,15 @@ class Worker:
         else:
             self._requests.settle()
         self._entropy.end()
+        # Read first: a text of the cell's own making may print.
+        answer = self._namespace.answer()
         return {
             "op": "done",
             "output": self._output.take(),
             "error": error,
             "error_kind": kind,
             "seconds": time.monotonic() - began,
-            "answer": self._namespace.answer(),
+            "answer": answer,
             "clock": self._clock.end(),
         }
 

@@ -157,7 +157,7 @@ class CellRequests:
             return
         # What was admitted before it came to a person's word is not refused when the person has given it.
         fits = known.pop(admitted, None) is not None
-        new = [key for key in sent if key not in known]
+        new = {key for key in sent if key not in known}
         self._activity.results.update({key: step.body for key, step in known.items()})
         if self._again:
             self._leave_out([call for call in calls if call.key in new])
