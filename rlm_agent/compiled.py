@@ -94,9 +94,9 @@ class RLMGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return entry
 
     def _may_wait(self, entry: Entry) -> bool:
-        """Whether the thread may wait for a person, and its checkpoint is ours to look at."""
-        known = entry.thread is not None and not (entry.embedded or entry.checkpoint or entry.rebuild)
-        return known and bool(self.spec.approvals)
+        """Whether the thread may wait for a person, be it as another agent asked, and its checkpoint is ours to see."""
+        standalone = entry.thread is not None and not (entry.embedded or entry.checkpoint or entry.rebuild)
+        return standalone and entry.durable
 
     async def _open(self, entry: Entry, input: Any, waiting: Sequence[Interrupt]) -> tuple[Activity, Any]:
         """Opens the entry's activity and reads its input; None standalone means: resume what the home knows of.

@@ -188,6 +188,17 @@ def test_a_rejection_stands_where_the_agent_is_made_anew_without_the_gate(later:
     assert (first.sent, desk.sent, first.sub.calls + desk.sub.calls) == ([], [], 2)
 
 
+def test_an_agent_made_anew_without_the_gate_asks_under_the_same_ids() -> None:
+    saver = InMemorySaver()
+    first = ids(Desk(checkpointer=saver).ask())
+    desk = Desk(checkpointer=saver, interrupt_on=None)
+    assert ids(desk.ask(None)) == ids(desk.ask()) == first
+    with pytest.raises(ConfigError, match=r"Nothing was changed"):
+        desk.answer({"0" * 32: APPROVE})
+    out = desk.answer({first["x"]: REJECT, first["y"]: APPROVE})
+    assert (out["rlm"]["ready"], desk.sent, desk.paid) == (True, ["y"], (0, 2))
+
+
 def test_a_batch_that_was_asked_about_waits_without_the_gate_too() -> None:
     saver = InMemorySaver()
     batch_desk(5, over(calls=3), checkpointer=saver).ask()

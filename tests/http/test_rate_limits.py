@@ -116,6 +116,58 @@ def test_one_wait_for_all_and_no_more_tries_than_allowed(service: Provider, home
     assert service.asked() == (2, 3 + 3)
 
 
+class Turnstile:
+    """Holds the first requests to `sub` until all places are taken, refuses the first of them, and notes who comes."""
+
+    def __init__(self, service: Provider, places: int, wait: float) -> None:
+        self.root, self.places, self.wait = service.server.answer, places, wait
+        self.came: dict[str, list[float]] = {"sub": [], "other": []}
+        self.full, self.refused_at, self._lock = threading.Event(), 0.0, threading.Lock()
+        service.server.answer = self._answer
+
+    def _answer(self, body: dict[str, Any]) -> Any:
+        if body["model"] == "root":
+            return self.root(body)
+        with self._lock:
+            came = self.came[body["model"]]
+            came.append(time.monotonic())
+            number = len(came)
+        if body["model"] == "other":
+            return "other"
+        if number == self.places:
+            self.full.set()
+        if number <= self.places and not self.full.wait(20):
+            return Refusal(400, "the places are not taken at once")
+        if number == 1:
+            self.refused_at = time.monotonic()
+            return busy(self.wait)
+        time.sleep(0.2 if number <= self.places else 0)
+        return "sub"
+
+
+def test_twenty_calls_wait_once_while_another_models_go_on(service: Provider, home: Home, thread: Any) -> None:
+    gate = Turnstile(service, places=5, wait=1.5)
+    service.cells = (
+        'r = llm_batch([f"s{i}" for i in range(20)] + [{"prompt": f"o{i}", "model": "other"} for i in range(10)])\n'
+        "slots = [str(s) if s.ok else s.error for s in r]",
+        SHOW,
+    )
+    limits = Limits(sub_tries=6, concurrency=gate.places)
+    agent = service.agent(home, models={"other": service.chat("other")}, limits=limits)
+    events = list(agent.stream({"messages": [("user", "q")]}, thread, stream_mode="custom"))
+    seen = datetime.now(UTC).timestamp() - time.monotonic()
+    assert open_run("over-http", home=home).answer.content == ["sub"] * 20 + ["other"] * 10
+    opens = gate.refused_at + gate.wait
+    later = [at for at in gate.came["sub"] if at > gate.refused_at]
+    assert (len(gate.came["sub"]) - len(later), len(later)) == (gate.places, 20 - gate.places + 1)
+    assert min(later) >= opens, "nobody came while the wait lasted, though places were free"
+    assert len(gate.came["other"]) == 10
+    assert max(gate.came["other"]) < opens, "calls of another model are not held"
+    (waiting,) = [event for event in events if event["type"] == "waiting"]
+    assert (waiting["who"], waiting["what"], waiting["why"]) == ("model", "sub", "rate limit (429)")
+    assert opens - 0.01 <= datetime.fromisoformat(waiting["until"]).timestamp() - seen <= min(later) + 0.01
+
+
 def test_the_clients_own_retries_are_not_added(service: Provider, home: Home, thread: Any) -> None:
     service.sub = lambda prompt: Refusal(500, "boom", (("Retry-After", "0.01"),))
     service.cells = ('r = llm_batch(["a"])\nslots = [r[0].ok]', SHOW)
