@@ -21,6 +21,7 @@ from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import ModelUse
 from rlm_agent.entries.activity import Activity
 from rlm_agent.entries.draining import check_drain
+from rlm_agent.entries.entry import SUB_TOKENS_KEY
 from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.human.answers import WaitsForPerson
 from rlm_agent.models.calls import Keep, ModelCall, Send, make
@@ -201,6 +202,7 @@ async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> 
 
 
 def silent(config: RunnableConfig) -> RunnableConfig:
-    """The node's callbacks, with the sub-agent's tokens kept out of the stream."""
+    """The node's callbacks, with the sub-agent's tokens kept out of the stream unless the caller asked for them."""
+    asked = (config.get("configurable") or {}).get(SUB_TOKENS_KEY)
     metadata = {**(config.get("metadata") or {}), "rlm_role": "sub"}
-    return RunnableConfig(tags=[*(config.get("tags") or []), "nostream"], metadata=metadata)
+    return RunnableConfig(tags=[*(config.get("tags") or []), *([] if asked else ["nostream"])], metadata=metadata)

@@ -1,5 +1,6 @@
 """What streams: events under "custom", the root's tokens under "messages", the output schema under "values"."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -62,6 +63,36 @@ def test_the_roots_tokens_stream_and_the_sub_agents_are_silent() -> None:
     assert "sub" not in roles
 
 
+TOKENS: Any = {"configurable": {"thread_id": "tokens", "rlm_stream_sub_agents": True}}
+
+
+def of_sub_agents(parts: Iterable[Any]) -> list[str]:
+    return sorted(part.text for part, meta in parts if meta.get("rlm_role") == "sub" and part.text)
+
+
+def test_tokens_of_sub_agents_stream_where_they_are_asked_for() -> None:
+    assert of_sub_agents(agent().stream(GIVEN, TOKENS, stream_mode="messages")) == ["ONE", "TWO"]
+
+
+def test_tokens_of_sub_agents_with_tools_and_of_children_stream_too() -> None:
+    @tool
+    def size(text: str) -> int:
+        """The length."""
+        return len(text)
+
+    def sub(messages: list[Any]) -> Any:
+        used = AIMessage("", tool_calls=[{"name": "size", "args": {"text": "abc"}, "id": "1"}])
+        return "made" if messages[-1].type == "tool" else used
+
+    cell = "```python\nanswer['content'] = str(llm('use it'))\nanswer['ready'] = True\n```"
+    made = create_rlm_agent(ScriptedModel([cell]), [size], sub_model=ScriptedModel(replies=sub))
+    assert "made" in of_sub_agents(made.stream(GIVEN, TOKENS, stream_mode="messages"))
+    child = "```python\nanswer['content'] = str(rlm('of a child'))\nanswer['ready'] = True\n```"
+    inner = "```python\nanswer['content'] = 'deep'\nanswer['ready'] = True\n```"
+    made = create_rlm_agent(ScriptedModel([child]), sub_model=ScriptedModel([inner]), max_depth=2)
+    assert "'deep'" in "".join(of_sub_agents(made.stream(GIVEN, TOKENS, stream_mode="messages")))
+
+
 @dataclass
 class Context:
     user: str
@@ -94,6 +125,11 @@ def test_root_tokens_in_a_parent_arrive_and_sub_agents_are_silent(parent: Any) -
     roles = {meta.get("rlm_role") for _, (_, meta) in parts}
     assert "root" in roles
     assert "sub" not in roles
+
+
+def test_tokens_of_sub_agents_in_a_parent(parent: Any) -> None:
+    parts = list(parent.stream(GIVEN, TOKENS, stream_mode="messages", subgraphs=True))
+    assert of_sub_agents(part for _, part in parts) == ["ONE", "TWO"]
 
 
 def test_a_parents_rerun_of_the_step_gives_the_recorded_result() -> None:
