@@ -11,6 +11,8 @@ from command_line import Rlm
 from rlm_agent.cli.starts import load_start
 from rlm_agent.ready_made import agent_maker, agent_names
 from rlm_agent.store.home import Home
+from rlm_agent_tools.files import file_tools
+from rlm_agent_tools.web import web_tools
 
 READY = '```python\nanswer["content"] = CONTENT\nanswer["ready"] = True\n```'
 
@@ -44,6 +46,34 @@ def test_the_agent_stays_with_its_thread(
         start = load_start(home, "t")
     assert start is not None
     assert (start.agent, start.max_depth) == ("code_qa", 1)
+
+
+@pytest.mark.parametrize(("agent", "guidance"), [("document_qa", "collection of documents"), ("code_qa", "repository")])
+def test_each_answers_from_a_directory_without_a_key(
+    rlm: Rlm, own_home: Path, repository: Path, agent: str, guidance: str
+) -> None:
+    (repository / "서랍.txt").write_text("\n".join(f"Drawer {n} holds key {n * 7}." for n in range(3000)), "utf-8")
+    asked = ("run", "Which line mentions 'key 14007'?", "-c", str(repository), "--agent", agent, "--model", "offline")
+    code, out, err = rlm(*asked, "--json", "--thread", "t")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["ready"], found["stopped_by"]) == (True, "ready")
+    assert "Drawer 2001 holds key 14007" in str(found["answer"])
+    with Home(own_home) as home:
+        start = load_start(home, "t")
+    assert start is not None
+    assert start.agent == agent
+    assert guidance in agent_maker(agent)("offline").spec.system_prompt
+
+
+def test_no_ready_made_agent_holds_file_and_web_tools_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that a sub-agent reads must not be able to carry a file out."""
+    monkeypatch.setenv("TAVILY_API_KEY", "tvly-key")
+    files = {tool.name for tool in file_tools([Path.cwd()])}
+    web = {tool.name for tool in web_tools()}
+    held = {name: set(agent_maker(name)("offline").spec.tools) for name in agent_names()}
+    assert held["research"] == web
+    assert not [name for name, tools in held.items() if tools & files and tools & web]
 
 
 def test_an_unknown_agent_is_a_usage_error_that_lists_them(rlm: Rlm) -> None:

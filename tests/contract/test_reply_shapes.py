@@ -20,6 +20,19 @@ ANTHROPIC_THINKING = [
     {"type": "thinking", "thinking": "I will run ```python\nboom\n```", "signature": "c2ln"},
     {"type": "text", "text": "Here:\n\n" + FENCED},
 ]
+GEMINI = {"finish_reason": "STOP", "model_name": "gemini-3-pro", "safety_ratings": [], "model_provider": "google_genai"}
+GEMINI_THOUGHTS = [
+    {"type": "thinking", "thinking": "I will run\n```python\nboom\n```", "signature": "c2ln"},
+    {"type": "text", "text": FENCED[:20], "extras": {"signature": "bW9yZQ=="}},
+    {"type": "text", "text": FENCED[20:]},
+    {"type": "thinking", "signature": "bGFzdA=="},
+]
+GEMINI_PLAIN_PART = [{"type": "thinking", "thinking": "```python\nboom\n```"}, FENCED]
+GEMINI_CALL = {
+    "function_call": {"name": "python", "arguments": '{"code": "boom"}'},
+    "__gemini_function_call_thought_signatures__": {"call_0": "c2ln"},
+}
+DEEPSEEK = {"reasoning_content": "First:\n```python\nboom\n```\n"}
 
 
 def ask(*replies: Any, **options: Any) -> tuple[dict[str, Any], list[list[Any]]]:
@@ -28,15 +41,15 @@ def ask(*replies: Any, **options: Any) -> tuple[dict[str, Any], list[list[Any]]]
 
     def root(messages: list[Any]) -> Any:
         seen.append(messages)
-        return next(script)
+        return next(script, AssertionError("the root was asked once more than the test expects"))
 
     agent = create_rlm_agent(ScriptedModel(replies=root), **options)
     return agent.invoke({"messages": [("user", "q")]}, {"configurable": {"thread_id": "shapes"}}), seen
 
 
-def tool_call(*codes: str, text: str = "") -> AIMessage:
+def tool_call(*codes: str, text: str = "", **extras: Any) -> AIMessage:
     calls = [{"name": "python", "args": {"code": code}, "id": f"call_{i}"} for i, code in enumerate(codes)]
-    return AIMessage(text, tool_calls=calls, response_metadata={"finish_reason": "tool_calls"})
+    return AIMessage(text, tool_calls=calls, response_metadata={"finish_reason": "tool_calls"}, **extras)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +65,13 @@ def tool_call(*codes: str, text: str = "") -> AIMessage:
         f"```json\n{{}}\n```\n{FENCED}",
         AIMessage(OPENAI_RESPONSES),
         AIMessage(ANTHROPIC_THINKING, response_metadata={"stop_reason": "end_turn"}),
+        AIMessage(GEMINI_THOUGHTS, response_metadata=GEMINI),
+        AIMessage(GEMINI_PLAIN_PART, response_metadata=GEMINI),
+        AIMessage(FENCED, additional_kwargs=DEEPSEEK, response_metadata={"finish_reason": "stop"}),
         tool_call(DONE),
         tool_call("x = 1", FENCE_INSIDE, text="Let me compute."),
+        tool_call(DONE, additional_kwargs=DEEPSEEK),
+        tool_call(DONE, additional_kwargs=GEMINI_CALL),
     ],
 )
 def test_code_is_found(reply: Any) -> None:
@@ -73,6 +91,10 @@ def test_code_is_found(reply: Any) -> None:
         AIMessage("", additional_kwargs={"refusal": "I can't help with that."}),
         AIMessage([{"type": "refusal", "refusal": "I can't help with that."}]),
         AIMessage("", tool_calls=[{"name": "search", "args": {"q": "x"}, "id": "1"}]),
+        AIMessage(GEMINI_THOUGHTS[:1], response_metadata=GEMINI),
+        AIMessage("", response_metadata={**GEMINI, "finish_reason": "MALFORMED_FUNCTION_CALL"}),
+        AIMessage("", additional_kwargs=DEEPSEEK),
+        AIMessage("Let me think again.", additional_kwargs=DEEPSEEK),
     ],
 )
 def test_no_code_is_answered_by_a_reminder(reply: Any) -> None:
@@ -80,6 +102,7 @@ def test_no_code_is_answered_by_a_reminder(reply: Any) -> None:
     assert (out["rlm"]["content"], out["rlm"]["turns"]) == ("done", 1)
     assert seen[1][-1].content.startswith("Nothing was run")
     assert seen[1][-2].content, "an empty message is not sent back to a provider"
+    assert open_run("shapes").turns[0].code == DONE
 
 
 def test_a_refusal_stays_readable() -> None:
