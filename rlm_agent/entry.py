@@ -13,10 +13,11 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-__all__ = ["ENTRY_KEY", "REBUILD_KEY", "Entry", "agent_path", "read_entry"]
+__all__ = ["ENTRY_KEY", "REBUILD_KEY", "SUB_TOKENS_KEY", "Entry", "agent_path", "read_entry"]
 
 ENTRY_KEY = "__rlm_entry"
 REBUILD_KEY = "rlm_rebuild"
+SUB_TOKENS_KEY = "rlm_sub_tokens"
 _TASK = "__pregel_task_id"
 _COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 

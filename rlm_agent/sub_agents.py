@@ -22,6 +22,7 @@ from rlm_agent.bridge import sync_only_executor
 from rlm_agent.budget import ModelUse
 from rlm_agent.draining import check_drain
 from rlm_agent.endings import shortcoming
+from rlm_agent.entry import SUB_TOKENS_KEY
 from rlm_agent.errors import ConfigError, HomeError, RLMError
 from rlm_agent.human import WaitsForPerson
 from rlm_agent.model_calls import Keep, ModelCall, Send, make
@@ -199,6 +200,8 @@ async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> 
 
 
 def silent(config: RunnableConfig) -> RunnableConfig:
-    """The node's callbacks, with the sub-agent's tokens kept out of the stream."""
-    metadata = {**(config.get("metadata") or {}), "rlm_role": "sub"}
-    return RunnableConfig(tags=[*(config.get("tags") or []), "nostream"], metadata=metadata)
+    """The node's callbacks, with the sub-agent's tokens kept out of the stream unless the caller asked for them."""
+    metadata, tags = {**(config.get("metadata") or {}), "rlm_role": "sub"}, list(config.get("tags") or [])
+    if (config.get("configurable") or {}).get(SUB_TOKENS_KEY):
+        return RunnableConfig(tags=tags, metadata=metadata, configurable={SUB_TOKENS_KEY: True})
+    return RunnableConfig(tags=[*tags, "nostream"], metadata=metadata)
