@@ -17,8 +17,7 @@ __all__ = ["ENTRY_KEY", "REBUILD_KEY", "SUB_TOKENS_KEY", "Entry", "agent_path", 
 
 ENTRY_KEY = "__rlm_entry"
 REBUILD_KEY = "rlm_rebuild"
-SUB_TOKENS_KEY = "rlm_stream_sub_agents"
-"""In `configurable`: true where tokens of sub-agents are to be streamed, too."""
+SUB_TOKENS_KEY = "rlm_sub_tokens"
 _TASK = "__pregel_task_id"
 _COORDINATES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 

@@ -203,6 +203,7 @@ async def _with_tools(call: SubCall, config: RunnableConfig, started: float) -> 
 
 def silent(config: RunnableConfig) -> RunnableConfig:
     """The node's callbacks, with the sub-agent's tokens kept out of the stream unless the caller asked for them."""
-    asked = (config.get("configurable") or {}).get(SUB_TOKENS_KEY)
-    metadata = {**(config.get("metadata") or {}), "rlm_role": "sub"}
-    return RunnableConfig(tags=[*(config.get("tags") or []), *([] if asked else ["nostream"])], metadata=metadata)
+    metadata, tags = {**(config.get("metadata") or {}), "rlm_role": "sub"}, list(config.get("tags") or [])
+    if (config.get("configurable") or {}).get(SUB_TOKENS_KEY):
+        return RunnableConfig(tags=tags, metadata=metadata, configurable={SUB_TOKENS_KEY: True})
+    return RunnableConfig(tags=[*tags, "nostream"], metadata=metadata)

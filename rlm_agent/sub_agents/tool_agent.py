@@ -7,13 +7,16 @@ middle is resumed by running it again from its prompt: recorded steps are answer
 
 import contextvars
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp, GraphDrained
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
@@ -230,11 +233,35 @@ async def run_tool_agent(call: "SubCall", config: RunnableConfig) -> tuple[BaseM
     config["configurable"] = {"__pregel_durability": "async"}
     token = _current.set(steps)
     try:
-        out = await agent.ainvoke(given, config, context=context)
+        with _unheard(config):
+            out = await agent.ainvoke(given, config, context=context)
     finally:
         _current.reset(token)
     steps.check()
     return out["messages"][-1], steps.usage
+
+
+_STREAMS = ("StreamMessagesHandler", "StreamMessagesHandlerV2")
+"""LangGraph's handlers of streams of messages, which it keeps to itself."""
+
+
+@contextmanager
+def _unheard(config: RunnableConfig) -> Iterator[None]:
+    """Keeps a silent agent from LangGraph's stream of messages, which shows what its nodes return for all its tags."""
+    ambient = var_child_runnable_config.get()
+    callbacks = (ambient or {}).get("callbacks")
+    if "nostream" not in config["tags"] or not isinstance(callbacks, BaseCallbackManager):
+        yield
+        return
+    quiet = callbacks.copy()
+    for handler in callbacks.handlers:
+        if type(handler).__name__ in _STREAMS:
+            quiet.remove_handler(handler)
+    token = var_child_runnable_config.set({**(ambient or {}), "callbacks": quiet})
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
 
 
 def _agent(call: "SubCall") -> Any:

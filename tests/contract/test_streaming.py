@@ -1,6 +1,5 @@
 """What streams: events under "custom", the root's tokens under "messages", the output schema under "values"."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -63,36 +62,6 @@ def test_the_roots_tokens_stream_and_the_sub_agents_are_silent() -> None:
     assert "sub" not in roles
 
 
-TOKENS: Any = {"configurable": {"thread_id": "tokens", "rlm_stream_sub_agents": True}}
-
-
-def of_sub_agents(parts: Iterable[Any]) -> list[str]:
-    return sorted(part.text for part, meta in parts if meta.get("rlm_role") == "sub" and part.text)
-
-
-def test_tokens_of_sub_agents_stream_where_they_are_asked_for() -> None:
-    assert of_sub_agents(agent().stream(GIVEN, TOKENS, stream_mode="messages")) == ["ONE", "TWO"]
-
-
-def test_tokens_of_sub_agents_with_tools_and_of_children_stream_too() -> None:
-    @tool
-    def size(text: str) -> int:
-        """The length."""
-        return len(text)
-
-    def sub(messages: list[Any]) -> Any:
-        used = AIMessage("", tool_calls=[{"name": "size", "args": {"text": "abc"}, "id": "1"}])
-        return "made" if messages[-1].type == "tool" else used
-
-    cell = "```python\nanswer['content'] = str(llm('use it'))\nanswer['ready'] = True\n```"
-    made = create_rlm_agent(ScriptedModel([cell]), [size], sub_model=ScriptedModel(replies=sub))
-    assert "made" in of_sub_agents(made.stream(GIVEN, TOKENS, stream_mode="messages"))
-    child = "```python\nanswer['content'] = str(rlm('of a child'))\nanswer['ready'] = True\n```"
-    inner = "```python\nanswer['content'] = 'deep'\nanswer['ready'] = True\n```"
-    made = create_rlm_agent(ScriptedModel([child]), sub_model=ScriptedModel([inner]), max_depth=2)
-    assert "'deep'" in "".join(of_sub_agents(made.stream(GIVEN, TOKENS, stream_mode="messages")))
-
-
 @dataclass
 class Context:
     user: str
@@ -127,9 +96,47 @@ def test_root_tokens_in_a_parent_arrive_and_sub_agents_are_silent(parent: Any) -
     assert "sub" not in roles
 
 
-def test_tokens_of_sub_agents_in_a_parent(parent: Any) -> None:
-    parts = list(parent.stream(GIVEN, TOKENS, stream_mode="messages", subgraphs=True))
-    assert of_sub_agents(part for _, part in parts) == ["ONE", "TWO"]
+SUB_TOKENS = {"rlm_sub_tokens": True}
+
+
+def sub_texts(parts: Any) -> list[str]:
+    """What sub-agents said, each piece as it streamed."""
+    return [message.text for message, meta in parts if meta.get("rlm_role") == "sub" and message.text]
+
+
+async def test_tokens_of_sub_agents_stream_where_they_are_asked_for(parent: Any) -> None:
+    config: Any = {"configurable": {"thread_id": "asked", **SUB_TOKENS}}
+    parts = list(parent.stream(GIVEN, config, stream_mode="messages", subgraphs=True))
+    assert all(space and space[0].startswith("research:") for space, _ in parts)
+    assert sorted(sub_texts(part for _, part in parts)) == ["ONE", "TWO"]
+    config = {"configurable": {"thread_id": "asked async", **SUB_TOKENS}}
+    asked = [part async for _, part in parent.astream(GIVEN, config, stream_mode="messages", subgraphs=True)]
+    assert sorted(sub_texts(asked)) == ["ONE", "TWO"]
+    assert "root" in {meta.get("rlm_role") for _, meta in asked}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_so_do_those_of_sub_agents_with_tools_and_below_children(asked: bool) -> None:
+    @tool
+    def look(what: str) -> str:
+        """Looks."""
+        return f"seen {what}"
+
+    def sub(messages: list[Any]) -> AIMessage:
+        if isinstance(messages[-1], ToolMessage):
+            return AIMessage(f"said {messages[-1].text}")
+        if "You are the root" in messages[0].text:
+            return AIMessage(root(messages))
+        return AIMessage("", tool_calls=[{"name": "look", "args": {"what": messages[-1].text}, "id": "1"}])
+
+    def root(messages: list[Any]) -> str:
+        below = "str(llm('low'))" if "child" in messages[1].text else "[str(llm('top')), str(rlm('child'))]"
+        return f"```python\nanswer['content'] = {below}\nanswer['ready'] = True\n```"
+
+    made = create_rlm_agent(ScriptedModel(replies=root), [look], sub_model=ScriptedModel(replies=sub), max_depth=2)
+    config: Any = {"configurable": SUB_TOKENS} if asked else {}
+    said = "".join(sub_texts(part for _, part in made.stream(GIVEN, config, stream_mode="messages", subgraphs=True)))
+    assert ("said seen top" in said, "said seen low" in said, bool(said)) == (asked, asked, asked)
 
 
 def test_a_parents_rerun_of_the_step_gives_the_recorded_result() -> None:
