@@ -17,6 +17,7 @@ import pytest
 from rlm_agent_tools.files import beneath, file_tools
 
 CANARY = "CANARY-7f3a91-비밀"
+CONTENTS = ("CANARY", "root:x:")
 WAYS = ("openat2", "walk")
 
 
@@ -149,7 +150,9 @@ def test_nothing_gets_out(place: Path, way: str, monkeypatch: pytest.MonkeyPatch
         message = outcome(tools[name], args)
         text = f"{message.content}{message.artifact}"
         said = text.replace(str(args.get("pattern")), "")
-        if any(sign in said for sign in ("CANARY", "root:x:", "secret.txt  (", "etc/")) and message.status != "error":
+        # An error may name what was asked for, and holds nothing of it.
+        signs = CONTENTS if message.status == "error" else (*CONTENTS, "secret.txt  (", "etc/")
+        if any(sign in said for sign in signs):
             escaped.append((name, args, message.content))
     seconds = time.monotonic() - began
     with capsys.disabled():
