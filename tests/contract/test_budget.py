@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
+from langgraph.types import Command
 
-from rlm_agent import Budget, Home, HomeError, Limits, ModelError, create_rlm_agent, open_run
+from rlm_agent import Budget, Home, HomeError, Limits, ModelError, create_rlm_agent, open_run, over
 from rlm_agent.budget import Account, Estimate
 from rlm_agent.entries.activity import Activity
 from rlm_agent.testing import ScriptedModel
@@ -226,3 +227,59 @@ def test_a_low_budget_is_said_once_and_not_again_after_a_resume(home: Home) -> N
         events.extend(entry)
     assert low(events) == [("sub_calls", 10)]
     assert low(list(agent(third, sub_calls=10).stream(None, THREAD, stream_mode="custom"))) == []
+
+
+def priced(cells: list[str], sent: int, received: int, seen: list[list[Any]] | None = None) -> ScriptedModel:
+    """A root of known price (2.5 and 10 USD for a million tokens) whose replies each take so many tokens."""
+    replies = iter(writes(*cells))
+
+    def reply(messages: list[Any]) -> Any:
+        if seen is not None:
+            seen.append(messages)
+        return used(sent, received).model_copy(update={"content": next(replies, "asked too often")})
+
+    return ScriptedModel(replies=reply, model_name="gpt-4o")
+
+
+def test_a_run_that_dollars_stopped_goes_on_when_they_are_raised(home: Home) -> None:
+    model = priced(["x = 1", 'out = "done"\n' + SHOW], 1000, 1000)
+    agent = create_rlm_agent(model, home=home, checkpointer=home.checkpointer, budget=Budget(usd=0.015))
+    out = agent.invoke(ASKED, THREAD)["rlm"]
+    assert (out["stopped_by"], out["ready"], model.calls) == ("budget", False, 1)
+    assert out["usage"]["total"]["usd"] == pytest.approx(0.0125)
+    assert "Budget(usd=...)" in out["raise"]
+    again = agent.invoke(None, THREAD)["rlm"]
+    assert (again["stopped_by"], model.calls) == ("budget", 1), "nothing is bought beyond the bound"
+    open_run("spender", home=home).extend(usd=+10)
+    done = agent.invoke(None, THREAD)["rlm"]
+    assert (done["content"], done["stopped_by"], model.calls) == ("done", "ready", 2)
+    assert done["usage"]["total"]["usd"] == pytest.approx(0.025)
+
+
+def test_the_root_is_told_what_is_left_of_tokens_and_dollars(home: Home) -> None:
+    seen: list[list[Any]] = []
+    model = priced(["r = llm_batch(['a', 'b'])", "out = 1\n" + SHOW], 100_000, 1000, seen)
+    sub = ScriptedModel(replies=lambda _: used(10_000, 5000), model_name="gpt-4o")
+    bounds = Budget(tokens=1_000_000, sub_tokens=50_000, usd=2, turns=5, sub_calls=10)
+    create_rlm_agent(model, sub_model=sub, home=home, budget=bounds).invoke(ASKED, THREAD)
+    (line,) = [line for line in seen[1][-1].text.splitlines() if line.startswith("Left: ")]
+    # The root's 0.26 USD, and 0.075 for each of the two.
+    left = "tokens 869000 of 1000000, sub_tokens 20000 of 50000, usd 1.59 of 2, turns 4 of 5, sub_calls 8 of 10"
+    assert line == f"Left: {left}."
+
+
+@pytest.mark.parametrize(("usd", "asks"), [(0.02, True), (0.03, False)])
+def test_a_person_is_asked_about_a_batch_above_an_estimate_in_dollars(home: Home, usd: float, asks: bool) -> None:
+    """Three prompts of 1,000 tokens and as many usual replies are estimated at 0.0225 USD."""
+    cell = "r = llm_batch(['x' * 4000] * 3)\nout = [s.ok for s in r]\n" + SHOW
+    sub = ScriptedModel(replies=lambda _: used(1000, 10), model_name="gpt-4o")
+    gate = {"llm_batch": {"when": over(usd=usd)}}
+    kept: Any = {"home": home, "checkpointer": home.checkpointer, "interrupt_on": gate}
+    agent = create_rlm_agent(priced([cell], 1000, 100), sub_model=sub, **kept)
+    out = agent.invoke(ASKED, THREAD)
+    if asks:
+        (waiting,) = out["__interrupt__"]
+        assert waiting.value["action_requests"][0]["args"]["usd"] == pytest.approx(0.0225)
+        assert sub.calls == 0
+        out = agent.invoke(Command(resume={"type": "approve"}), THREAD)
+    assert (out["rlm"]["content"], sub.calls) == ([True] * 3, 3)
