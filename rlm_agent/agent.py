@@ -98,7 +98,8 @@ def create_rlm_agent(
         check: called with the content when `ready` is set; returns None or a complaint that the root reads.
         budget: bounds of one question; default `Budget()`.
         limits: sizes and times; default `Limits()`.
-        kernel: where cells run: "process", or a factory `(limits) -> Kernel`.
+        kernel: where cells run: "process"; "bwrap", which is a process in bubblewrap, where that is installed; or a
+            factory `(limits) -> Kernel`, called once (docs/kernels.md).
         home: where turns, blobs, ledger and leases live: a `Home`, a path, or None for `$RLM_HOME` or the platform's
             user data directory. Opened on first use.
         max_depth: 0: no sub-calls; 1: sub-agents; n of 2 and more: `rlm()` children, agents with REPLs of their own,
