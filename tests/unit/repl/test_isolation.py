@@ -1,6 +1,7 @@
 """Which layers a session gets, what is said of them, and what happens where there are none."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,22 @@ def test_none_of_them_is_an_error_or_leave() -> None:
     assert (isolation.layers, isolation.text) == (("limits", "privileges"), "none (RLM_ALLOW_UNSANDBOXED=1)")
     with pytest.raises(SandboxUnavailable, match="required"):
         decide("required", findings, unsandboxed=True)
+
+
+def test_elsewhere_than_on_linux_there_are_bounds_only(tmp_path: Path) -> None:
+    """In a process of its own, which the layers would stay with."""
+    code = (
+        "import json, platform, sys\n"
+        "platform.system = lambda: 'Darwin'\n"
+        "from rlm_agent.repl.isolation import NAMES\n"
+        "from rlm_agent.repl.sandbox.layers import Plan, probe\n"
+        "print(json.dumps(probe(Plan(NAMES, 1 << 30, 1 << 20), sys.argv[1])))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True)
+    why = json.loads(done.stdout)
+    assert why == {**dict.fromkeys(NAMES, "needs Linux"), "limits": ""}
+    with pytest.raises(SandboxUnavailable, match="seccomp: needs Linux"):
+        decide("auto", Findings(why, dict.fromkeys(ATTEMPTS, "")), unsandboxed=False)
 
 
 async def shown(session: Session, code: str) -> str:
