@@ -1,110 +1,102 @@
-"""Systems that lack layers of the sandbox: what `rlm doctor` tells of each, and what agents and `rlm run` do there.
+"""Where a system has no layer: what an agent and the command line do, by what was asked for. The layers are masked."""
 
-The layers are masked, as on macOS; all else is real.
-"""
-
-import functools
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Rlm
 
-from rlm_agent import Home, Limits, SandboxUnavailable, create_rlm_agent
-from rlm_agent.repl.isolation import NAMES
+from rlm_agent import Limits, SandboxUnavailable, create_rlm_agent, runs
+from rlm_agent.repl import process
 from rlm_agent.repl.process import ProcessKernel
 from rlm_agent.testing import ScriptedModel
 
-READY = "```python\nanswer['content'] = len(open('/etc/passwd').read()) > 0\nanswer['ready'] = True\n```"
-ALLOW = "RLM_ALLOW_UNSANDBOXED"
+# What no sandboxed cell can: see a file of the user's, and make a socket.
+CELL = """```python
+import pathlib, socket
+socket.socket().close()
+answer["content"] = len(pathlib.Path("/etc/passwd").read_bytes()) > 0
+answer["ready"] = True
+```"""
+CONFIG: Any = {"configurable": {"thread_id": "t"}}
 
 
-def mask(monkeypatch: pytest.MonkeyPatch, *left: str) -> None:
-    """Leaves a system with these layers."""
-    monkeypatch.delenv(ALLOW, raising=False)
-    monkeypatch.setattr("rlm_agent.repl.process.ProcessKernel", functools.partial(ProcessKernel, layers=left))
+@pytest.fixture(autouse=True)
+def nobody_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLM_ALLOW_UNSANDBOXED", raising=False)
 
 
-def layers_of(rlm: Any) -> tuple[Any, dict[str, Any], list[str]]:
-    """The report of the REPL, its layers by name, and the lines of the text."""
-    report = json.loads(rlm("doctor", "--json").out)["repl"]
-    return report, {layer["name"]: layer for layer in report["sandbox"]["layers"]}, rlm("doctor").out.splitlines()
+def agent(root: ScriptedModel, sandbox: Any) -> Any:
+    return create_rlm_agent(
+        root, limits=Limits(sandbox=sandbox), kernel=lambda limits: ProcessKernel(limits, layers=())
+    )
 
 
-def test_doctor_tells_each_layer_what_it_blocks_and_whether_it_is_active(rlm: Any) -> None:
-    report, layers, lines = layers_of(rlm)
-    assert tuple(layers) == NAMES
-    for name, layer in layers.items():
-        assert layer["active"] == (layer["why"] == "")
-        assert layer["blocks"]
-        (line,) = [line.strip() for line in lines if line.startswith(f"  {name} ")]
-        assert ("NOT ACTIVE" in line) != layer["active"]
-        assert line.endswith(f"; against {layer['blocks']}")
-    tried = [line for line in lines if line.startswith("  tried to ")]
-    assert len(tried) == len(report["sandbox"]["attempts"]) >= 6
-    assert f"isolation    {report['isolation']}" in lines
-
-
-@pytest.mark.parametrize("lacks", ["landlock", "seccomp", "namespaces"])
-def test_doctor_names_the_layer_that_is_not_active_and_why(
-    rlm: Any, lacks: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mask(monkeypatch, *(name for name in NAMES if name != lacks))
-    report, layers, lines = layers_of(rlm)
-    assert not layers[lacks]["active"]
-    assert layers[lacks]["why"]
-    assert any(line.startswith(f"  {lacks} ") and f"NOT ACTIVE ({layers[lacks]['why']})" in line for line in lines)
-    assert lacks not in report["isolation"].partition("(")[2]
-
-
-def test_doctor_where_nothing_confines_a_cell(rlm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    mask(monkeypatch)
-    ended = rlm("doctor")
-    assert ended.code == 1
-    assert ended.out.count("NOT ACTIVE") == len(NAMES)
-    assert "tried to read files: IT WORKED" in ended.out
-    assert f"set {ALLOW}=1" in ended.out
-    assert ended.out.splitlines()[-1] == "something fails, see above"
-    monkeypatch.setenv(ALLOW, "1")
-    ended = rlm("doctor")
-    assert ended.code == 0
-    assert f"isolation    none ({ALLOW}=1): run trusted models only" in ended.out
-
-
-def run(home: Path, **limits: Any) -> tuple[Any, str]:
-    """An agent's answer, and the isolation that it told."""
-    with Home(home) as opened:
-        agent = create_rlm_agent(ScriptedModel([READY]), limits=Limits(**limits), home=opened)
-        parts = list(agent.stream({"messages": [("user", "q")]}, stream_mode=["custom", "values"]))
-    (started,) = [part for mode, part in parts if mode == "custom" and part["type"] == "run.started"]
-    return parts[-1][1]["rlm"]["content"], started["isolation"]
+def invoked(root: ScriptedModel, sandbox: Any) -> Any:
+    return agent(root, sandbox).invoke({"messages": [("user", "go")]}, CONFIG)
 
 
 @pytest.mark.parametrize("sandbox", ["auto", "required"])
-def test_an_agent_refuses_to_run_without_layers(sandbox: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    mask(monkeypatch)
-    with pytest.raises(SandboxUnavailable, match="left out"):
-        run(tmp_path / "own", sandbox=sandbox)
+def test_an_agent_refuses_before_anything_is_paid(sandbox: str) -> None:
+    root = ScriptedModel(replies=lambda _: CELL)
+    with pytest.raises(SandboxUnavailable, match="seccomp: left out") as raised:
+        invoked(root, sandbox)
+    assert "\n" not in str(raised.value)
+    assert root.calls == 0
+    ways = ("RLM_ALLOW_UNSANDBOXED=1", 'sandbox="off"') if sandbox == "auto" else ("`rlm doctor`",)
+    assert all(way in str(raised.value) for way in ways)
 
 
-def test_an_agent_runs_without_layers_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    mask(monkeypatch)
-    assert run(tmp_path / "one", sandbox="off") == (True, 'none (sandbox="off")')
-    monkeypatch.setenv(ALLOW, "1")
-    assert run(tmp_path / "two", sandbox="auto") == (True, f"none ({ALLOW}=1)")
-    with pytest.raises(SandboxUnavailable, match="required"):
-        run(tmp_path / "three", sandbox="required")
+def test_an_agent_that_was_refused_goes_on_when_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SandboxUnavailable):
+        invoked(ScriptedModel(replies=lambda _: CELL), "auto")
+    monkeypatch.setenv("RLM_ALLOW_UNSANDBOXED", "1")
+    assert invoked(ScriptedModel(replies=lambda _: CELL), "auto")["rlm"]["content"] is True
+    assert len(runs("t")) == 1
 
 
-def test_rlm_run_without_layers_is_one_line_that_says_what_to_do(rlm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    mask(monkeypatch)
-    question = ("run", "Which module defines the class Point?", "--model", "offline")
-    ended = rlm(*question)
-    assert ended.code != 0
-    assert ended.out == ""
-    assert f"set {ALLOW}=1" in ended.err.splitlines()[-1]
-    assert "Traceback" not in ended.err
-    monkeypatch.setenv(ALLOW, "1")
-    ended = rlm(*question)
-    assert ended.code == 0
-    assert f"isolation: none ({ALLOW}=1)" in ended.err
+def test_leave_is_no_answer_to_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLM_ALLOW_UNSANDBOXED", "1")
+    with pytest.raises(SandboxUnavailable, match=r"files, network, signals cannot be closed"):
+        invoked(ScriptedModel(replies=lambda _: CELL), "required")
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "leave", "isolation"),
+    [("off", "", 'none (sandbox="off")'), ("auto", "1", "none (RLM_ALLOW_UNSANDBOXED=1)")],
+)
+def test_an_agent_that_does_without_says_so(
+    sandbox: str, leave: str, isolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLM_ALLOW_UNSANDBOXED", leave)
+    modes: Any = ["custom", "values"]
+    events = list(
+        agent(ScriptedModel(replies=lambda _: CELL), sandbox).stream(
+            {"messages": [("user", "go")]}, CONFIG, stream_mode=modes
+        )
+    )
+    started = next(event for mode, event in events if mode == "custom" and event["type"] == "run.started")
+    assert started["isolation"] == isolation
+    assert events[-1][1]["rlm"]["content"] is True
+
+
+@pytest.fixture
+def masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel by name has no layer, either."""
+    monkeypatch.setattr(process, "NAMES", ())
+
+
+@pytest.mark.usefixtures("masked")
+def test_the_command_line_refuses_in_one_line(rlm: Rlm) -> None:
+    ended = rlm("run", "go", "--model", "offline", "--quiet")
+    assert (ended.code, ended.out) == (1, "")
+    (line,) = ended.err.splitlines()
+    assert "No isolation is to be had here" in line
+    assert "RLM_ALLOW_UNSANDBOXED=1" in line
+
+
+@pytest.mark.usefixtures("masked")
+def test_the_command_line_does_without_and_says_so(rlm: Rlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLM_ALLOW_UNSANDBOXED", "1")
+    ended = rlm("run", "go", "--model", "offline")
+    assert ended.code in (0, 3), ended.err
+    assert "isolation: none (RLM_ALLOW_UNSANDBOXED=1): run trusted models only" in ended.err
