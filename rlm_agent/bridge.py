@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from rlm_agent.errors import ConfigError
 
-__all__ = ["PATIENCE", "both_forms", "run_sync", "sync_only_executor"]
+__all__ = ["PATIENCE", "both_forms", "carried", "run_sync", "sync_only_executor"]
 
 T = TypeVar("T")
 AsyncNode = Callable[[Any, RunnableConfig], Coroutine[Any, Any, Any]]
@@ -63,6 +63,18 @@ def both_forms(node: AsyncNode, name: str) -> RunnableLambda[Any, Any]:
         return await node(state, config)
 
     return RunnableLambda(sync_form, afunc=async_form, name=name)
+
+
+def carried(call: Callable[[], T]) -> T:
+    """Makes a call whose end is waited for: no future can carry a StopIteration, and the wait would have no end.
+
+    Raises:
+        RuntimeError: it raised one; a coroutine makes the same of it.
+    """
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("the call raised StopIteration") from error
 
 
 def sync_only_executor() -> ThreadPoolExecutor:

@@ -7,6 +7,7 @@ of their own, never on the loop thread; coroutine functions run on the loop.
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from rlm_agent.bridge import sync_only_executor
+from rlm_agent.bridge import carried, sync_only_executor
 from rlm_agent.host_functions.argument_types import check_types
 
 __all__ = ["as_function", "call_function", "call_user_code", "wrong_arguments"]
@@ -64,4 +65,5 @@ async def call_user_code(function: Callable[..., Any], *args: Any, **kwargs: Any
         return await function(*args, **kwargs)
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(sync_only_executor(), lambda: context.run(function, *args, **kwargs))
+    call = functools.partial(context.run, function, *args, **kwargs)
+    return await loop.run_in_executor(sync_only_executor(), carried, call)

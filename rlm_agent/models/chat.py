@@ -21,6 +21,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from rlm_agent.bridge import carried
 from rlm_agent.errors import ConfigError, ModelError, RLMError
 from rlm_agent.models.endings import broke_off
 from rlm_agent.models.errors import base_url, one_line, setup_advice
@@ -179,7 +180,7 @@ async def _invoke(
     if not sync_only:
         return await runnable.ainvoke(messages, config)
     call = functools.partial(contextvars.copy_context().run, runnable.invoke, messages, config)
-    return await asyncio.get_running_loop().run_in_executor(executor, call)
+    return await asyncio.get_running_loop().run_in_executor(executor, carried, call)
 
 
 def approximate_usage(prompt: Sequence[BaseMessage], reply: BaseMessage) -> UsageMetadata:

@@ -25,6 +25,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
+from rlm_agent.bridge import carried
 from rlm_agent.models.chat import approximate_usage
 from rlm_agent.testing.call_log import Call, append
 
@@ -111,7 +112,7 @@ class ScriptedModel(BaseChatModel):
             # The log is synced and reply functions run in threads: neither may hold up the caller's event loop.
             await asyncio.to_thread(call.started)
             await asyncio.sleep(self.delay)
-            return _result(await asyncio.to_thread(call.outcome))
+            return _result(await asyncio.to_thread(carried, call.outcome))
         finally:
             self._end()
 

@@ -241,3 +241,15 @@ def test_a_worker_that_dies_in_a_later_block_gets_the_earlier_ones_back() -> Non
     turn = open_run("died").turns[0]
     assert "SIGKILL" in (turn.error or "")
     assert [batch.calls for batch in turn.batches] == [2]
+
+
+def test_a_stop_iteration_of_the_hosts_code_is_an_error_and_no_endless_wait() -> None:
+    def first() -> str:
+        return str(next(iter([])))
+
+    cell = "try:\n    first()\nexcept RuntimeError as error:\n    answer['content'] = [str(error), llm('x').error]"
+    code = f"```python\n{cell}\nanswer['ready'] = True\n```"
+    sub = ScriptedModel(replies=lambda _: next(iter([])))
+    agent = create_rlm_agent(ScriptedModel(replies=lambda _: code), sub_model=sub, repl_functions=[first])
+    errors = agent.invoke({"messages": [("user", "q")]})["rlm"]["content"]
+    assert ["StopIteration" in error for error in errors] == [True, True]

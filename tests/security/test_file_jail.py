@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import ToolMessage
 
 from rlm_agent_tools.files import beneath, file_tools
 
 CANARY = "CANARY-7f3a91-비밀"
-CONTENTS = ("CANARY", "root:x:")
 WAYS = ("openat2", "walk")
 
 
@@ -135,6 +135,16 @@ def attempts(root: Path) -> list[tuple[str, dict[str, Any]]]:
     return tried
 
 
+CONTENTS = ("CANARY", "root:x:")
+NAMES = ("secret.txt  (", "etc/")
+
+
+def escapes(message: Any, args: dict[str, Any]) -> list[str]:
+    """Signs that something got out: contents in whatever is said, names in what is no error (which quotes the path)."""
+    said = f"{message.content}{message.artifact}".replace(str(args.get("pattern")), "")
+    return [sign for sign in (*CONTENTS, *(() if message.status == "error" else NAMES)) if sign in said]
+
+
 def outcome(tool: Any, args: dict[str, Any]) -> Any:
     return tool.invoke({"name": tool.name, "args": args, "id": "1", "type": "tool_call"})
 
@@ -148,11 +158,7 @@ def test_nothing_gets_out(place: Path, way: str, monkeypatch: pytest.MonkeyPatch
     tried = attempts(place)
     for name, args in tried:
         message = outcome(tools[name], args)
-        text = f"{message.content}{message.artifact}"
-        said = text.replace(str(args.get("pattern")), "")
-        # An error may name what was asked for, and holds nothing of it.
-        signs = CONTENTS if message.status == "error" else (*CONTENTS, "secret.txt  (", "etc/")
-        if any(sign in said for sign in signs):
+        if escapes(message, args):
             escaped.append((name, args, message.content))
     seconds = time.monotonic() - began
     with capsys.disabled():
@@ -165,7 +171,11 @@ def test_nothing_gets_out(place: Path, way: str, monkeypatch: pytest.MonkeyPatch
 def test_the_signs_of_an_escape_are_seen_where_there_is_one(place: Path) -> None:
     tools = {tool.name: tool for tool in file_tools([place.parent])}
     assert CANARY in outcome(tools["read_file"], {"path": "outside/secret.txt"}).content
-    assert "secret.txt  (" in outcome(tools["list_files"], {"path": "outside"}).content
+    listed = {"path": "outside"}
+    assert escapes(outcome(tools["list_files"], listed), listed) == ["secret.txt  ("]
+    for status in ("success", "error"):
+        message = ToolMessage(f"no such file, but: {CANARY}", tool_call_id="1", status=status)
+        assert escapes(message, {"path": "x"}) == ["CANARY"], "an error that tells contents has let them out"
 
 
 SWAP = """

@@ -82,17 +82,10 @@ def attempt(url: str, trap: LocalWeb, **changes: Any) -> Any:
     return tool.invoke({"name": tool.name, "args": {"url": url}, "id": "1", "type": "tool_call"})
 
 
-def refused(url: str, trap: LocalWeb) -> bool:
-    """In words of the tool's own: not by an exception that it did not foresee."""
-    message = attempt(url, trap)
-    return message.status == "error" and "Error" not in message.content[:6]
-
-
 def test_no_form_of_a_private_address_is_reached(trap: LocalWeb, connected: list[tuple[str, int]], capsys: Any) -> None:
     hosts = [*LITERALS, *NAMES]
     forms = [f"http://{host}:{trap.port}/doc/1" for host in hosts] + [f"http://{host}/" for host in hosts]
-    # Of these, some mean 8.8.8.8 to some readers.
-    tricks = [
+    forms += [
         f"http://8.8.8.8@127.0.0.1:{trap.port}/",
         f"http://8.8.8.8:80@127.0.0.1:{trap.port}/",
         f"http://8.8.8.8#@127.0.0.1:{trap.port}/",
@@ -110,14 +103,18 @@ def test_no_form_of_a_private_address_is_reached(trap: LocalWeb, connected: list
         "http+unix://%2Fvar%2Frun%2Fdocker.sock/info",
     ]
     before = trap.connections
-    reached = [form for form in forms if not refused(form, trap)]
-    elsewhere = list(connected)
-    reached += [form for form in tricks if not refused(form, trap)]
-    elsewhere += [place for place in connected if place[0] != "8.8.8.8"]
+    reached = []
+    for form in forms:
+        message = attempt(form, trap)
+        if message.status != "error" or "Error" in message.content[:6]:
+            reached.append(form)
+    # By the letter one of them names the public address; a name with a private address among its own never leads there.
+    private = [place for place in connected if place != ("8.8.8.8", 80)]
     with capsys.disabled():
-        print(f"\nweb guard: {len(forms + tricks)} forms of address, {len(reached) + len(elsewhere)} reached")
+        print(f"\nweb guard: {len(forms)} forms of address, {len(reached) + len(private)} reached")
     assert not reached
-    assert not elsewhere
+    assert not private
+    assert connected == [("8.8.8.8", 80)]
     assert trap.connections == before
     assert len(forms) >= 40
 

@@ -99,4 +99,14 @@ def _chosen(found: "list[BaseTool]", only: list[str]) -> "list[BaseTool]":
     missing = [name for name in only if name not in names]
     if missing:
         raise ValueError(f"only={missing[0]}: the server has no such tool; it has {', '.join(names) or 'none'}")
-    return [tool for tool in found if not only or tool.name in only]
+    return [_with_sync_form(tool) for tool in found if not only or tool.name in only]
+
+
+def _with_sync_form(tool: "BaseTool") -> "BaseTool":
+    """The same tool, which may also be invoked without a loop; the adapter's own are async only."""
+    coroutine: Any = getattr(tool, "coroutine", None)
+
+    def call(*args: Any, **arguments: Any) -> Any:
+        return run_sync(lambda: coroutine(*args, **arguments))
+
+    return tool.model_copy(update={"func": call}) if coroutine is not None else tool

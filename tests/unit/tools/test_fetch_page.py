@@ -156,8 +156,9 @@ def test_a_nested_bomb_is_only_unpacked_once(web: LocalWeb) -> None:
 @pytest.mark.parametrize("path", ["/slow", "/stall"])
 def test_slow_pages_end_in_time(web: LocalWeb, path: str) -> None:
     began = time.monotonic()
-    assert "within 1 s" in refused(web, path, seconds=1)
-    assert time.monotonic() - began < 4.5, "before the page is whole"
+    said = refused(web, path, seconds=1)
+    assert "did not come within 1 s" in said or "does not answer in time" in said, said
+    assert time.monotonic() - began < 4, "the server itself would end after 5 s"
 
 
 def test_gzip_is_read(web: LocalWeb) -> None:
