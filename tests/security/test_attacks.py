@@ -61,4 +61,4 @@ def test_a_cell_alone_cannot(attack: Attack, user: str, ranges: Ranges, results:
 @pytest.mark.parametrize(("attack", "user"), _cases(alone=True, real=True))
 def test_it_is_real(attack: Attack, user: str, ranges: Ranges) -> None:
     verdict = ranges.alone(attack, user, "off")
-    assert attack.breach in {kind for kind, _ in verdict["breaches"]}, verdict
+    assert [what for kind, what in verdict["breaches"] if kind == attack.breach and attack.holds in what], verdict

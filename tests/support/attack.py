@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 __all__ = ["ATTACKS", "Attack", "Breach", "attack"]
 
-Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "power"]
+Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "held", "power"]
 """What the judge saw: a canary's content came out; files changed; modes, times, owners or attributes changed; a
-listener was reached; a process was ended or altered; a process outlived its session; the cell showed that it holds
-what only the kernel's interface tells (a namespace, a ring, a tracing descriptor)."""
+listener was reached; a process was ended or altered; a process outlived its session; a process of the session held
+what none was given (a namespace, a ring, a tracing descriptor). Only "power" is the cell's own word, of what leaves no
+mark that anybody else could see."""
 
 FAMILIES = ("files", "metadata", "kernel", "network", "processes", "state")
 
@@ -32,6 +33,7 @@ class Attack:
         succeeds_when_off: "" for every user, "root" for root only.
         not_real: why it does not succeed even without a sandbox; "" where it does.
         host_dies: the host is killed before the judge looks.
+        holds: of a breach "held", what the judge says of it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Attack:
     succeeds_when_off: Literal["", "root"] = ""
     not_real: str = ""
     host_dies: bool = False
+    holds: str = ""
 
 
 ATTACKS: dict[str, Attack] = {}

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,16 @@ BY_ERROR = {
 }
 
 
-def run(attacks: Iterable[Attack], user: str, mode: str) -> dict[str, Any]:
-    """The range's report; see `attack_range.py`."""
-    cells = [{"name": attack.name, "code": attack.code, "host_dies": attack.host_dies} for attack in attacks]
+def run(attacks: Iterable[Attack], user: str, mode: str, layers: Sequence[str] | None = None) -> dict[str, Any]:
+    """The range's report; see `attack_range.py`.
+
+    Args:
+        layers: those that the sandbox may use; None: all.
+    """
+    fields = ("name", "code", "host_dies", "holds")
+    cells = [{field: getattr(attack, field) for field in fields} for attack in attacks]
     prelude = (HERE / "attacks" / "prelude.py").read_text()
-    spec = {"mode": mode, "user": user, "prelude": prelude, "attacks": cells}
+    spec = {"mode": mode, "layers": layers, "user": user, "prelude": prelude, "attacks": cells}
     arguments = [sys.executable, str(HERE / "attack_range.py")]
     done = subprocess.run(
         arguments, input=json.dumps(spec), capture_output=True, text=True, timeout=SECONDS, check=False

@@ -247,10 +247,9 @@ def watching_a_directory() -> None:
     print(os.read(watch, 4096))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="fanotify", succeeds_when_off="root")
 def watching_a_file_system() -> None:
     syscall("fanotify_init", 0x200, 0)
-    power("fanotify")
 
 
 @attack("read")

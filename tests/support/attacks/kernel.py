@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import struct
+import time
 
 from attack import attack
 from attacks.prelude import LIBC, compat_syscall, libc, low_memory, power, scene, syscall
@@ -30,11 +31,11 @@ def a_detached_tree() -> None:
     print(os.read(os.open("secret", os.O_RDONLY, dir_fd=tree), 100))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="fscontext", succeeds_when_off="root")
 def a_file_system_of_its_own() -> None:
     context = syscall("fsopen", "tmpfs", 0)
     syscall("fsconfig", context, 6, None, None, 0)
-    power(f"a mount {syscall('fsmount', context, 0, 0)}")
+    syscall("fsmount", context, 0, 0)
 
 
 @attack("written", succeeds_when_off="root")
@@ -42,10 +43,9 @@ def mount_over_the_outside() -> None:
     libc("mount", "none", scene.outside, "tmpfs", 0, None)
 
 
-@attack("power", succeeds_when_off="root")
+@attack("written", succeeds_when_off="root")
 def change_a_mount() -> None:
     syscall("mount_setattr", -100, "/proc", 0, struct.pack("QQQQ", 0x2, 0, 0, 0), 32)
-    power("mount_setattr")
 
 
 @attack("read", succeeds_when_off="root")
@@ -73,57 +73,55 @@ def pivot_the_root() -> None:
     libc("umount2", path, 2)
 
 
-@attack("power")
+@attack("held", holds="a namespace (user)")
 def a_user_namespace() -> None:
     child = os.fork()
     if child == 0:
         try:
             libc("unshare", 0x10000000 | 0x20000)
-            os._exit(7)
+            time.sleep(0.5)
         finally:
-            os._exit(1)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("unshare")
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power")
+@attack("held", holds="a namespace (user)")
 def a_user_namespace_by_clone() -> None:
     flags = 0x10000000 | 17
     child = syscall("clone", flags, 0, 0, 0, 0)
     if child == 0:
-        os._exit(7)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("clone")
+        time.sleep(0.5)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power")
+@attack("held", holds="a namespace (user)")
 def a_user_namespace_by_clone3() -> None:
     arguments = struct.pack("11Q", 0x10000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0)
     child = syscall("clone3", arguments, 64)
     if child == 0:
-        os._exit(7)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("clone3")
+        time.sleep(0.5)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power", succeeds_when_off="root")
-def enter_the_hosts_namespaces() -> None:
-    for kind in ("net", "mnt", "ipc"):
-        fd = os.open(f"/proc/{scene.host}/ns/{kind}", os.O_RDONLY)
+@attack("held", holds="a namespace (net)", succeeds_when_off="root")
+def enter_anothers_namespaces() -> None:
+    for kind in ("net", "ipc", "uts"):
+        fd = os.open(f"/proc/{scene.bystander}/ns/{kind}", os.O_RDONLY)
         syscall("setns", fd, 0)
-        power("setns " + kind)
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="a namespace (net)", succeeds_when_off="root")
 def enter_namespaces_by_a_process_descriptor() -> None:
-    syscall("setns", syscall("pidfd_open", scene.host, 0), 0x40000000 | 0x8000000)
-    power("setns")
+    syscall("setns", syscall("pidfd_open", scene.bystander, 0), 0x40000000 | 0x8000000)
 
 
-@attack("power")
+@attack("held", holds="a key")
 def a_key_for_the_user() -> None:
-    syscall("add_key", "user", "planted", b"planted", 7, -4)
-    power("add_key")
+    key = syscall("add_key", "user", os.urandom(8).hex(), b"planted", 7, -4)
+    # KEYCTL_SET_TIMEOUT: it is not to stay for ever.
+    syscall("keyctl", 15, key, 20)
 
 
 @attack("power")
@@ -142,32 +140,32 @@ def ask_for_a_key() -> None:
     power("request_key")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="bpf-map", succeeds_when_off="root")
 def a_program_in_the_kernel() -> None:
     attributes = struct.pack("IIII", 2, 4, 8, 1).ljust(120, b"\0")
-    power(f"a map {syscall('bpf', 0, attributes, 120)}")
+    syscall("bpf", 0, attributes, 120)
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="perf_event", succeeds_when_off="root")
 def performance_counters() -> None:
     attributes = struct.pack("IIQ", 1, 128, 0).ljust(128, b"\0")
-    power(f"perf {syscall('perf_event_open', attributes, scene.host, -1, -1, 0)}")
+    syscall("perf_event_open", attributes, scene.host, -1, -1, 0)
 
 
-@attack("power")
+@attack("held", holds="perf_event")
 def performance_counters_of_its_own() -> None:
     attributes = struct.pack("IIQ", 1, 128, 1).ljust(40, b"\0") + struct.pack("Q", 0x60)
-    power(f"perf {syscall('perf_event_open', attributes.ljust(128, bytes(1)), 0, -1, -1, 0)}")
+    syscall("perf_event_open", attributes.ljust(128, bytes(1)), 0, -1, -1, 0)
 
 
-@attack("power")
+@attack("held", holds="userfaultfd")
 def page_faults_in_user_space() -> None:
-    power(f"userfaultfd {syscall('userfaultfd', 0o4000 | 1)}")
+    syscall("userfaultfd", 0o4000 | 1)
 
 
-@attack("power")
+@attack("held", holds="io_uring")
 def io_uring() -> None:
-    power(f"ring {syscall('io_uring_setup', 1, ctypes.create_string_buffer(120))}")
+    syscall("io_uring_setup", 1, ctypes.create_string_buffer(120))
 
 
 @attack("power")
@@ -195,28 +193,25 @@ def a_raw_disk() -> None:
         power(repr(open("/dev/" + name, "rb").read(16)))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="a device", succeeds_when_off="root")
 def a_device_of_its_own() -> None:
     os.mknod("memory", 0o020600, os.makedev(1, 1))
-    power("mknod")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="/dev/kmsg", succeeds_when_off="root")
 def the_kernels_log() -> None:
-    power(repr(os.read(os.open("/dev/kmsg", os.O_RDONLY), 8192)))
+    print(os.read(os.open("/dev/kmsg", os.O_RDONLY), 8192))
 
 
-@attack("power")
+@attack("held", holds="ptmx")
 def a_pseudo_terminal() -> None:
-    power(f"terminal {os.openpty()}")
+    print(os.openpty())
 
 
-@attack("power")
+@attack("written")
 def shared_memory_of_posix() -> None:
-    with open("/dev/shm/rlm-planted", "w") as file:
+    with open("/dev/shm/rlm-planted-" + os.path.basename(os.getcwd()), "w") as file:
         file.write("planted")
-    os.unlink("/dev/shm/rlm-planted")
-    power("/dev/shm")
 
 
 @attack("written", succeeds_when_off="root")
@@ -230,11 +225,9 @@ def the_hosts_name_by_proc_sys() -> None:
         file.write("planted")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="/sys/kernel/mm", succeeds_when_off="root")
 def write_under_sys() -> None:
-    path = "/sys/kernel/mm/transparent_hugepage/enabled"
-    os.close(os.open(path, os.O_WRONLY))
-    power("open for writing: " + path)
+    print(os.open("/sys/kernel/mm/transparent_hugepage/enabled", os.O_WRONLY))
 
 
 @attack("read")

@@ -105,36 +105,30 @@ def the_channel_connected_elsewhere() -> None:
             print(error)
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="a socket", succeeds_when_off="root")
 def raw_packets() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-        sock.sendto(b"\x08\x00\xf7\xff" + bytes(4), ("127.0.0.1", 0))
-        power("raw")
+    scene.kept = sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    sock.sendto(b"\x08\x00\xf7\xff" + bytes(4), ("127.0.0.1", 0))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", holds="a socket", succeeds_when_off="root")
 def frames_of_an_interface() -> None:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3) as sock:
-        sock.bind(("lo", 3))
-        power("packet")
+    scene.kept = sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)
+    sock.bind(("lo", 3))
 
 
-@attack("power")
+@attack("held", holds="a socket")
 def netlink() -> None:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
-        sock.send(struct.pack("IHHIIB", 17, 18, 0x301, 1, 0, 0))
-        power(repr(sock.recv(64)))
+    scene.kept = sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    sock.send(struct.pack("IHHIIB", 17, 18, 0x301, 1, 0, 0))
+    print(sock.recv(64))
 
 
-@attack("power")
+@attack("held", holds="a socket")
 def machine_sockets() -> None:
-    with socket.socket(socket.AF_VSOCK) as sock:
-        sock.settimeout(0.2)
-        try:
-            sock.connect((2, 1))
-        except OSError as error:
-            print(error)
-        power("vsock")
+    scene.kept = sock = socket.socket(socket.AF_VSOCK)
+    sock.settimeout(0.2)
+    sock.connect((2, 1))
 
 
 @attack(
@@ -192,20 +186,18 @@ def a_descriptor_handed_to_another_session() -> None:
         sock.sendall(repr(os.listdir(f"/proc/{scene.host}/fd")).encode())
 
 
-@attack("power")
+@attack("held", holds="a socket")
 def a_listener_of_its_own() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        power(f"listens at {server.getsockname()}")
+    scene.kept = server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen()
 
 
-@attack("power")
+@attack("held", holds="a listener")
 def a_listener_on_a_path() -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("here")
-        server.listen()
-        power("listens on a path")
+    scene.kept = server = socket.socket(socket.AF_UNIX)
+    server.bind("here")
+    server.listen()
 
 
 @attack("read", not_real="the host takes no descriptor from a worker, sandboxed or not: it closes what comes")

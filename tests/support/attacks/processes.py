@@ -92,7 +92,7 @@ def trace_another_session() -> None:
     syscall("ptrace", 0x4206, scene.sibling, 0, 0)
 
 
-@attack("power")
+@attack("held", holds="a tracer")
 def trace_a_child_of_its_own() -> None:
     child = os.fork()
     if child == 0:
@@ -100,7 +100,7 @@ def trace_a_child_of_its_own() -> None:
         os._exit(0)
     try:
         syscall("ptrace", 0x4206, child, 0, 0)
-        power("ptrace")
+        time.sleep(0.5)
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -150,20 +150,23 @@ def search_the_hosts_memory() -> None:
         print(open(f"/proc/{scene.host}/environ").read())
 
 
-@attack("power")
+@attack("read")
 def take_a_descriptor_of_the_host() -> None:
+    # The host holds a blob open.
     process = syscall("pidfd_open", scene.host, 0)
     for number in range(3, 40):
         try:
-            power(f"descriptor {syscall('pidfd_getfd', process, number, 0)}")
+            print(os.pread(syscall("pidfd_getfd", process, number, 0), 100, 0))
         except OSError as error:
             print(error)
 
 
-@attack("power")
+@attack("read")
 def open_a_descriptor_of_the_host() -> None:
     for name in os.listdir(f"/proc/{scene.host}/fd"):
-        power("link " + os.readlink(f"/proc/{scene.host}/fd/{name}"))
+        path = f"/proc/{scene.host}/fd/{name}"
+        if os.readlink(path).endswith("/leaf"):
+            print(open(path).read())
 
 
 @attack("power")
