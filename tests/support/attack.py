@@ -25,11 +25,13 @@ FAMILIES = ("files", "metadata", "kernel", "network", "processes", "state")
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One mechanism.
+    """One hostile cell.
 
     Attributes:
         code: of the cell.
         breach: what its success is.
+        mechanism: what of the kernel's or the host's it uses; others may use the same on something else.
+        by: layers of the sandbox each of which stops it, and those that it needs do not without it.
         succeeds_when_off: "" for every user, "root" for root only.
         not_real: why it does not succeed even without a sandbox; "" where it does.
         host_dies: the host is killed before the judge looks.
@@ -40,6 +42,8 @@ class Attack:
     family: str
     code: str
     breach: Breach
+    mechanism: str
+    by: tuple[str, ...] = ()
     succeeds_when_off: Literal["", "root"] = ""
     not_real: str = ""
     host_dies: bool = False
@@ -49,14 +53,16 @@ class Attack:
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(breach: Breach, **options: Any) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Registers a function as an attack; see `Attack` for the options."""
+def attack(
+    breach: Breach, mechanism: str, *, by: str = "", **options: Any
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Registers a function as an attack; see `Attack` for the options. Layers in `by` are parted by blanks."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
         assert name not in ATTACKS, name
         code = f"{_imports(function)}\n{_body(function)}\n{name}()\n"
-        ATTACKS[name] = Attack(name, family, code, breach, **options)
+        ATTACKS[name] = Attack(name, family, code, breach, mechanism, tuple(by.split()), **options)
         return function
 
     return register
