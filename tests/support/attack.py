@@ -14,46 +14,55 @@ from typing import Any, Literal
 
 __all__ = ["ATTACKS", "Attack", "Breach", "attack"]
 
-Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "power"]
+Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "held", "power"]
 """What the judge saw: a canary's content came out; files changed; modes, times, owners or attributes changed; a
-listener was reached; a process was ended or altered; a process outlived its session; the cell showed that it holds
-what only the kernel's interface tells (a namespace, a ring, a tracing descriptor)."""
+listener was reached; a process was ended or altered; a process outlived its session; a process of the session held
+what none was given (a namespace, a ring, a tracing descriptor). Only "power" is the cell's own word, of what leaves no
+mark that anybody else could see."""
 
 FAMILIES = ("files", "metadata", "kernel", "network", "processes", "state")
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One mechanism.
+    """One hostile cell.
 
     Attributes:
         code: of the cell.
         breach: what its success is.
+        mechanism: what of the kernel's or the host's it uses; others may use the same on something else.
+        by: layers of the sandbox each of which stops it, and those that it needs do not without it.
         succeeds_when_off: "" for every user, "root" for root only.
         not_real: why it does not succeed even without a sandbox; "" where it does.
         host_dies: the host is killed before the judge looks.
+        holds: of a breach "held", what the judge says of it.
     """
 
     name: str
     family: str
     code: str
     breach: Breach
+    mechanism: str
+    by: tuple[str, ...] = ()
     succeeds_when_off: Literal["", "root"] = ""
     not_real: str = ""
     host_dies: bool = False
+    holds: str = ""
 
 
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(breach: Breach, **options: Any) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Registers a function as an attack; see `Attack` for the options."""
+def attack(
+    breach: Breach, mechanism: str, *, by: str = "", **options: Any
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Registers a function as an attack; see `Attack` for the options. Layers in `by` are parted by blanks."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
         assert name not in ATTACKS, name
         code = f"{_imports(function)}\n{_body(function)}\n{name}()\n"
-        ATTACKS[name] = Attack(name, family, code, breach, **options)
+        ATTACKS[name] = Attack(name, family, code, breach, mechanism, tuple(by.split()), **options)
         return function
 
     return register

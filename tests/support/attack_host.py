@@ -50,8 +50,9 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-async def main(mode: str, secret: str, context: str) -> None:
-    kernel = ProcessKernel(Limits(cell_seconds=20, sandbox=mode))  # type: ignore[arg-type]
+async def main(how: str, secret: str, context: str) -> None:
+    sandbox = json.loads(how)
+    kernel = ProcessKernel(Limits(cell_seconds=20, sandbox=sandbox["mode"]), layers=sandbox["layers"])
     sibling = await _session(kernel)
     where = await _shown(
         sibling,
@@ -62,9 +63,13 @@ async def main(mode: str, secret: str, context: str) -> None:
     pids = {"host": os.getpid(), "zygote": _parent(sibling.pid), "sibling": sibling.pid}
     _say({**pids, "sibling_scratch": scratch, "sibling_at": int(at), "isolation": kernel.isolation})
     session = sibling
+    # A blob that is being read, as any host has one.
+    held = os.open(Path(context).with_name("leaf"), os.O_RDONLY)
     while (message := await _hear())["op"] != "end":
-        if message["op"] == "attack":
+        if message["op"] == "session":
             session = await _session(kernel, context=ContextSource("text", Path(context)), functions=["given"])
+            _say({"worker": session.pid, "scratch": session._scratch})
+        elif message["op"] == "attack":
             _say(await _run(session, message["code"]))
         elif message["op"] == "close":
             await session.close()
@@ -72,6 +77,7 @@ async def main(mode: str, secret: str, context: str) -> None:
         else:
             _say({"sibling": await _shown(sibling, f"kept == bytearray(b'{secret}' * 1000), open('note').read()")})
     await sibling.close()
+    os.close(held)
 
 
 if __name__ == "__main__":

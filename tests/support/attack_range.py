@@ -27,12 +27,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from attack_view import View, keys_of
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 BIND, REC, PRIVATE = 0x1000, 0x4000, 0x40000
 BARE = 65534
 GETFLAGS = 0x80086601
 GRACE = 2.0
+PLANTED = "rlm-planted-"
 
 
 def _checked(result: int, what: str) -> None:
@@ -287,20 +290,24 @@ class Judge:
         self.spec, self.scene = spec, scene
         self.breaches: list[tuple[str, str]] = []
         self._touching = False
+        self._view: View | None = None
         who = {"user": scene.uid, "group": scene.uid, "extra_groups": []} if os.getuid() != scene.uid else {}
         # A command line is a place for secrets, too.
         command = [scene.tokens["command"], "1000"]
-        self.bystander = subprocess.Popen(command, executable=shutil.which("sleep"), env={}, **who)
+        apart: dict[str, Any] = {"preexec_fn": _apart} if scene.uid == 0 else {}
+        self.bystander = subprocess.Popen(command, executable=shutil.which("sleep"), env={}, **who, **apart)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": scene.facts["home"],
             "RLM_HOME": scene.facts["rlm"],
             "TMPDIR": str(scene.root / "tmp"),
             "OPENAI_API_KEY": scene.tokens["key"],
+            "RLM_ALLOW_UNSANDBOXED": "1",
         }
         program = str(Path(__file__).with_name("attack_host.py"))
         context = str(scene.root / "rlm/blobs/context")
-        arguments = [sys.executable, program, spec["mode"], scene.tokens["sibling"], context]
+        how = json.dumps({"mode": spec["mode"], "layers": spec["layers"]})
+        arguments = [sys.executable, program, how, scene.tokens["sibling"], context]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.host = subprocess.Popen(arguments, env=environment, cwd=scene.root, **pipes, **who)
 
@@ -319,6 +326,8 @@ class Judge:
             self.scene.poll()
             if self._touching:
                 self._touch()
+            if self._view is not None:
+                self._view.look()
             if time.monotonic() > deadline:
                 return {}
         line = self.host.stdout.readline()
@@ -351,19 +360,39 @@ class Judge:
         # What the attacker knows is where things are, and none of what is in them.
         code = f"{self.spec['prelude']}\nscene.__dict__.update({facts!r})\n{attack['code']}"
         self._touching = attack["name"] == "watching_a_directory"
+        born = self.ask(op="session")
+        self._view = View(born["worker"], born["scratch"], set(watched.values()))
+        keys = keys_of(scene.uid)
         told = self.ask(op="attack", code=code)
         time.sleep(0.02)
         scene.poll()
+        self._look_at_last(attack, keys)
         self._compare(before, self._state(roots, watched))
         self._listen_to(told)
         self._check_sibling(told)
         self._close(set(watched.values()), attack["host_dies"])
         return {"breaches": self.breaches, "told": told, "seconds": round(time.monotonic() - began, 2)}
 
+    def _look_at_last(self, attack: dict[str, Any], keys: str) -> None:
+        """What the session's processes hold; other users of the machine make keys, too."""
+        view, self._view = self._view, None
+        assert view is not None
+        view.look_at_last()
+        if attack["holds"] == "a key" and keys_of(self.scene.uid) != keys:
+            view.seen.add("a key")
+        self.breaches += [("held", what) for what in sorted(view.seen)]
+
     def _state(self, roots: list[Path], watched: dict[str, int]) -> dict[str, Any]:
         states = {name: process(pid) for name, pid in watched.items()}
         mounts = Path("/proc/self/mountinfo").read_text()
-        return {"files": files(*roots), "processes": states, "host name": os.uname().nodename, "mounts": mounts}
+        shared = sorted(os.listdir("/dev/shm"))
+        return {
+            "files": files(*roots),
+            "processes": states,
+            "host name": os.uname().nodename,
+            "mounts": mounts,
+            "/dev/shm": [name for name in shared if name.startswith(PLANTED)],
+        }
 
     def _compare(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         for path in sorted(before["files"].keys() | after["files"].keys()):
@@ -376,9 +405,11 @@ class Judge:
             if (now := after["processes"][name]) != was:
                 changed = [key for key in was if now.get(key) != was[key]]
                 self.breaches.append(("harm", f"{name}: {changed}"))
-        for what in ("host name", "mounts"):
+        for what in ("host name", "mounts", "/dev/shm"):
             if before[what] != after[what]:
                 self.breaches.append(("written", what))
+        for name in set(after["/dev/shm"]) - set(before["/dev/shm"]):
+            os.unlink(f"/dev/shm/{name}")
         self.breaches += [("contact", contact) for contact in self.scene.contacts]
 
     def _listen_to(self, told: dict[str, Any]) -> None:
@@ -412,6 +443,11 @@ class Judge:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def _apart() -> None:
+    """This process has a network, host name and shared memory of its own, which somebody might enter."""
+    LIBC.unshare(NEWNET | NEWUTS | NEWIPC)
 
 
 def _named(pid: int) -> str:

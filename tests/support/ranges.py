@@ -6,10 +6,9 @@ attack alone has a range, and so a process tree and a PID namespace, of its own.
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,29 +16,32 @@ from typing import Any
 import pytest
 from attack import Attack
 
-__all__ = ["Ranges", "layer"]
+__all__ = ["LAYERS", "Ranges"]
 
 HERE = Path(__file__).parent
 SECONDS = 600
 USERS = ("bare", "root")
 
-# What a refusal says of who refused: by the number of the error. Good for a table, not for a proof.
-BY_ERROR = {
-    "1": "seccomp",
-    "38": "seccomp",
-    "30": "mounts",
-    "2": "mounts",
-    "18": "mounts",
-    "13": "landlock",
-    "97": "seccomp",
+LAYERS = {
+    "namespaces": (),
+    "mounts": ("namespaces",),
+    "privileges": (),
+    "landlock": ("privileges",),
+    "seccomp": ("privileges",),
 }
+"""Each layer that isolates, and those that it needs."""
 
 
-def run(attacks: Iterable[Attack], user: str, mode: str) -> dict[str, Any]:
-    """The range's report; see `attack_range.py`."""
-    cells = [{"name": attack.name, "code": attack.code, "host_dies": attack.host_dies} for attack in attacks]
+def run(attacks: Iterable[Attack], user: str, mode: str, layers: Sequence[str] | None = None) -> dict[str, Any]:
+    """The range's report; see `attack_range.py`.
+
+    Args:
+        layers: those that the sandbox may use; None: all.
+    """
+    fields = ("name", "code", "host_dies", "holds")
+    cells = [{field: getattr(attack, field) for field in fields} for attack in attacks]
     prelude = (HERE / "attacks" / "prelude.py").read_text()
-    spec = {"mode": mode, "user": user, "prelude": prelude, "attacks": cells}
+    spec = {"mode": mode, "layers": layers, "user": user, "prelude": prelude, "attacks": cells}
     arguments = [sys.executable, str(HERE / "attack_range.py")]
     done = subprocess.run(
         arguments, input=json.dumps(spec), capture_output=True, text=True, timeout=SECONDS, check=False
@@ -55,24 +57,26 @@ class Ranges:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2)
-        self._alone: dict[tuple[str, str, str], Future[dict[str, Any]]] = {}
+        self._alone: dict[tuple[Any, ...], Future[dict[str, Any]]] = {}
         self._batches: dict[tuple[str, str], dict[str, Any]] = {}
 
     def close(self) -> None:
         """Waits for what runs."""
         self._pool.shutdown(cancel_futures=True)
 
-    def prefetch(self, attack: Attack, user: str, mode: str) -> Future[dict[str, Any]]:
+    def prefetch(
+        self, attack: Attack, user: str, mode: str, layers: tuple[str, ...] | None = None
+    ) -> Future[dict[str, Any]]:
         """Runs an attack alone, some at a time."""
-        key = (attack.name, user, mode)
+        key = (attack.name, user, mode, layers)
         if key not in self._alone:
-            self._alone[key] = self._pool.submit(run, [attack], user, mode)
+            self._alone[key] = self._pool.submit(run, [attack], user, mode, layers)
         return self._alone[key]
 
-    def alone(self, attack: Attack, user: str, mode: str) -> dict[str, Any]:
-        """The verdict of an attack with a range of its own."""
+    def alone(self, attack: Attack, user: str, mode: str, layers: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The verdict of an attack with a range of its own, where the sandbox has all layers, or only these."""
         _possible(user)
-        return _verdict(self.prefetch(attack, user, mode).result(), attack)
+        return _verdict(self.prefetch(attack, user, mode, layers).result(), attack)
 
     def batched(self, attack: Attack, attacks: list[Attack], user: str, mode: str) -> dict[str, Any]:
         """The verdict of an attack in one range with others."""
@@ -95,18 +99,3 @@ def _verdict(report: dict[str, Any], attack: Attack) -> dict[str, Any]:
     assert "failed" not in report, report["failed"]
     verdict: dict[str, Any] = report["verdicts"][attack.name]
     return {**verdict, "isolation": report["isolation"]}
-
-
-def layer(verdict: dict[str, Any]) -> str:
-    """Which layer refused, as far as the refusal tells."""
-    told = verdict["told"]
-    said = f"{told.get('output')}\n{told.get('error')}"
-    if "SIGSYS" in said or "name resolution" in said:
-        return "seccomp"
-    if "broke the protocol" in said:
-        return "the host"
-    if "unable to open database" in said:
-        return "mounts"
-    numbers = re.findall(r"\[Errno (\d+)\]", said)
-    named = [BY_ERROR[number] for number in numbers if number in BY_ERROR]
-    return named[-1] if named else "nothing was there"

@@ -4,19 +4,20 @@ import ctypes
 import os
 import platform
 import struct
+import time
 
 from attack import attack
 from attacks.prelude import LIBC, compat_syscall, libc, low_memory, power, scene, syscall
 
 
-@attack("read", succeeds_when_off="root")
+@attack("read", "mount", by="privileges", succeeds_when_off="root")
 def bind_mount_into_the_scratch() -> None:
     os.mkdir("here")
     libc("mount", scene.outside, os.path.abspath("here"), "", 0x1000, None)
     print(open("here/secret").read())
 
 
-@attack("read", succeeds_when_off="root")
+@attack("read", "open_tree", by="privileges", succeeds_when_off="root")
 def open_tree_and_move_mount() -> None:
     os.mkdir("here")
     tree = syscall("open_tree", -100, scene.outside, 1)
@@ -24,37 +25,36 @@ def open_tree_and_move_mount() -> None:
     print(open("here/secret").read())
 
 
-@attack("read", succeeds_when_off="root")
+@attack("read", "open_tree", by="privileges", succeeds_when_off="root")
 def a_detached_tree() -> None:
     tree = syscall("open_tree", -100, scene.outside, 1)
     print(os.read(os.open("secret", os.O_RDONLY, dir_fd=tree), 100))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "fsopen", by="privileges", holds="fscontext", succeeds_when_off="root")
 def a_file_system_of_its_own() -> None:
     context = syscall("fsopen", "tmpfs", 0)
     syscall("fsconfig", context, 6, None, None, 0)
-    power(f"a mount {syscall('fsmount', context, 0, 0)}")
+    syscall("fsmount", context, 0, 0)
 
 
-@attack("written", succeeds_when_off="root")
+@attack("written", "mount", by="namespaces privileges", succeeds_when_off="root")
 def mount_over_the_outside() -> None:
     libc("mount", "none", scene.outside, "tmpfs", 0, None)
 
 
-@attack("power", succeeds_when_off="root")
+@attack("written", "mount_setattr", by="namespaces privileges", succeeds_when_off="root")
 def change_a_mount() -> None:
     syscall("mount_setattr", -100, "/proc", 0, struct.pack("QQQQ", 0x2, 0, 0, 0), 32)
-    power("mount_setattr")
 
 
-@attack("read", succeeds_when_off="root")
+@attack("read", "chroot", by="privileges", succeeds_when_off="root")
 def change_the_root() -> None:
     os.chroot(scene.outside)
     print(open("/secret").read())
 
 
-@attack("power", succeeds_when_off="root")
+@attack("power", "pivot_root", by="privileges", succeeds_when_off="root")
 def pivot_the_root() -> None:
     path = os.path.abspath("root")
     os.mkdir(path)
@@ -73,65 +73,75 @@ def pivot_the_root() -> None:
     libc("umount2", path, 2)
 
 
-@attack("power")
+@attack("held", "new namespaces", by="seccomp", holds="a namespace (user)")
 def a_user_namespace() -> None:
     child = os.fork()
     if child == 0:
         try:
             libc("unshare", 0x10000000 | 0x20000)
-            os._exit(7)
+            time.sleep(0.5)
         finally:
-            os._exit(1)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("unshare")
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power")
+@attack("held", "new namespaces", by="seccomp", holds="a namespace (user)")
 def a_user_namespace_by_clone() -> None:
     flags = 0x10000000 | 17
     child = syscall("clone", flags, 0, 0, 0, 0)
     if child == 0:
-        os._exit(7)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("clone")
+        time.sleep(0.5)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power")
+@attack("held", "new namespaces", by="seccomp", holds="a namespace (user)")
 def a_user_namespace_by_clone3() -> None:
     arguments = struct.pack("11Q", 0x10000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0)
     child = syscall("clone3", arguments, 64)
     if child == 0:
-        os._exit(7)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("clone3")
+        time.sleep(0.5)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
-@attack("power", succeeds_when_off="root")
-def enter_the_hosts_namespaces() -> None:
-    for kind in ("net", "mnt", "ipc"):
-        fd = os.open(f"/proc/{scene.host}/ns/{kind}", os.O_RDONLY)
+@attack(
+    "held",
+    "setns",
+    by="namespaces privileges",
+    holds="a namespace (net)",
+    succeeds_when_off="root",
+)
+def enter_anothers_namespaces() -> None:
+    for kind in ("net", "ipc", "uts"):
+        fd = os.open(f"/proc/{scene.bystander}/ns/{kind}", os.O_RDONLY)
         syscall("setns", fd, 0)
-        power("setns " + kind)
 
 
-@attack("power", succeeds_when_off="root")
+@attack(
+    "held",
+    "setns",
+    by="namespaces privileges",
+    holds="a namespace (net)",
+    succeeds_when_off="root",
+)
 def enter_namespaces_by_a_process_descriptor() -> None:
-    syscall("setns", syscall("pidfd_open", scene.host, 0), 0x40000000 | 0x8000000)
-    power("setns")
+    syscall("setns", syscall("pidfd_open", scene.bystander, 0), 0x40000000 | 0x8000000)
 
 
-@attack("power")
+@attack("held", "keyrings", by="seccomp", holds="a key")
 def a_key_for_the_user() -> None:
-    syscall("add_key", "user", "planted", b"planted", 7, -4)
-    power("add_key")
+    key = syscall("add_key", "user", os.urandom(8).hex(), b"planted", 7, -4)
+    # KEYCTL_SET_TIMEOUT: it is not to stay for ever.
+    syscall("keyctl", 15, key, 20)
 
 
-@attack("power")
+@attack("power", "keyrings", by="seccomp")
 def the_users_keyring() -> None:
     power(f"keyring {syscall('keyctl', 0, -4, 1)}")
 
 
-@attack("power")
+@attack("power", "keyrings", by="seccomp")
 def ask_for_a_key() -> None:
     try:
         syscall("request_key", "user", "nobody has it", None, 0)
@@ -142,102 +152,107 @@ def ask_for_a_key() -> None:
     power("request_key")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "bpf", by="namespaces privileges", holds="bpf-map", succeeds_when_off="root")
 def a_program_in_the_kernel() -> None:
     attributes = struct.pack("IIII", 2, 4, 8, 1).ljust(120, b"\0")
-    power(f"a map {syscall('bpf', 0, attributes, 120)}")
+    syscall("bpf", 0, attributes, 120)
 
 
-@attack("power", succeeds_when_off="root")
+@attack(
+    "held",
+    "perf_event_open",
+    by="namespaces privileges",
+    holds="perf_event",
+    succeeds_when_off="root",
+)
 def performance_counters() -> None:
     attributes = struct.pack("IIQ", 1, 128, 0).ljust(128, b"\0")
-    power(f"perf {syscall('perf_event_open', attributes, scene.host, -1, -1, 0)}")
+    syscall("perf_event_open", attributes, scene.host, -1, -1, 0)
 
 
-@attack("power")
+@attack("held", "perf_event_open", by="seccomp", holds="perf_event")
 def performance_counters_of_its_own() -> None:
     attributes = struct.pack("IIQ", 1, 128, 1).ljust(40, b"\0") + struct.pack("Q", 0x60)
-    power(f"perf {syscall('perf_event_open', attributes.ljust(128, bytes(1)), 0, -1, -1, 0)}")
+    syscall("perf_event_open", attributes.ljust(128, bytes(1)), 0, -1, -1, 0)
 
 
-@attack("power")
+@attack("held", "userfaultfd", by="seccomp", holds="userfaultfd")
 def page_faults_in_user_space() -> None:
-    power(f"userfaultfd {syscall('userfaultfd', 0o4000 | 1)}")
+    syscall("userfaultfd", 0o4000 | 1)
 
 
-@attack("power")
+@attack("held", "io_uring", by="seccomp", holds="io_uring")
 def io_uring() -> None:
-    power(f"ring {syscall('io_uring_setup', 1, ctypes.create_string_buffer(120))}")
+    syscall("io_uring_setup", 1, ctypes.create_string_buffer(120))
 
 
-@attack("power")
+@attack("power", "32-bit gate", by="seccomp")
 def the_32_bit_gate() -> None:
     power(f"getpid {compat_syscall(20)}")
 
 
-@attack("power", not_real="this kernel has no x32 table, which most have not; where there is one the filter decides")
+@attack(
+    "power",
+    "x32 table",
+    not_real="this kernel has no x32 table, which most have not; where there is one the filter decides",
+)
 def the_x32_table() -> None:
     if platform.machine() == "x86_64":
         power(f"getpid {libc('syscall', 39 | 0x40000000)}")
 
 
-@attack("read")
+@attack("read", "shared memory of System V", by="namespaces seccomp")
 def shared_memory_of_system_v() -> None:
     segment = libc("shmget", scene.segment, 4096, 0)
     LIBC.shmat.restype = ctypes.c_void_p
     print(ctypes.string_at(LIBC.shmat(segment, None, 0o10000)))
 
 
-@attack("power", not_real="whether there is a disk that opens, even to root, is the machine's affair")
+@attack("power", "raw disk", not_real="whether there is a disk that opens, even to root, is the machine's affair")
 def a_raw_disk() -> None:
     names = [line.split()[3] for line in open("/proc/partitions").read().splitlines()[2:]]
     for name in names:
         power(repr(open("/dev/" + name, "rb").read(16)))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "mknod", by="namespaces privileges", holds="a device", succeeds_when_off="root")
 def a_device_of_its_own() -> None:
     os.mknod("memory", 0o020600, os.makedev(1, 1))
-    power("mknod")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "/dev/kmsg", by="namespaces privileges", holds="/dev/kmsg", succeeds_when_off="root")
 def the_kernels_log() -> None:
-    power(repr(os.read(os.open("/dev/kmsg", os.O_RDONLY), 8192)))
+    print(os.read(os.open("/dev/kmsg", os.O_RDONLY), 8192))
 
 
-@attack("power")
+@attack("held", "pseudo-terminal", by="landlock", holds="ptmx")
 def a_pseudo_terminal() -> None:
-    power(f"terminal {os.openpty()}")
+    print(os.openpty())
 
 
-@attack("power")
+@attack("written", "/dev/shm", by="mounts landlock")
 def shared_memory_of_posix() -> None:
-    with open("/dev/shm/rlm-planted", "w") as file:
+    with open("/dev/shm/rlm-planted-" + os.path.basename(os.getcwd()), "w") as file:
         file.write("planted")
-    os.unlink("/dev/shm/rlm-planted")
-    power("/dev/shm")
 
 
-@attack("written", succeeds_when_off="root")
+@attack("written", "sethostname", by="namespaces privileges", succeeds_when_off="root")
 def the_hosts_name() -> None:
     syscall("sethostname", b"planted", 7)
 
 
-@attack("written", succeeds_when_off="root")
+@attack("written", "settings of the kernel", by="mounts landlock", succeeds_when_off="root")
 def the_hosts_name_by_proc_sys() -> None:
     with open("/proc/sys/kernel/hostname", "w") as file:
         file.write("planted")
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "settings of the kernel", by="mounts landlock", holds="/sys/kernel/mm", succeeds_when_off="root")
 def write_under_sys() -> None:
-    path = "/sys/kernel/mm/transparent_hugepage/enabled"
-    os.close(os.open(path, os.O_WRONLY))
-    power("open for writing: " + path)
+    print(os.open("/sys/kernel/mm/transparent_hugepage/enabled", os.O_WRONLY))
 
 
-@attack("read")
+@attack("read", "message queue of POSIX", by="namespaces landlock seccomp")
 def message_queue_of_posix() -> None:
     # It lies in a name space beside the file system, one an IPC namespace.
     LIBC.mq_open.restype = ctypes.c_int
@@ -247,7 +262,7 @@ def message_queue_of_posix() -> None:
     print(text.value)
 
 
-@attack("read")
+@attack("read", "messages of System V", by="namespaces seccomp")
 def messages_by_number() -> None:
     # The number of a queue of System V is small; nothing has to be opened.
     text = ctypes.create_string_buffer(8192)
@@ -256,13 +271,13 @@ def messages_by_number() -> None:
             print(text.raw[8:100])
 
 
-@attack("written")
+@attack("written", "chmod by path", by="mounts seccomp")
 def set_the_set_user_id_bit_of_a_copy_outside() -> None:
     os.chmod(scene.outside + "/target", 0o6755)
     open(scene.outside + "/target", "w").write("#!/bin/sh\n")
 
 
-@attack("written")
+@attack("written", "32-bit gate: files", by="mounts landlock seccomp")
 def the_32_bit_gate_writes() -> None:
     # unlink by its number in the other table
     compat_syscall(10, low_memory(os.fsencode(scene.outside + "/target")))

@@ -9,12 +9,12 @@ from attack import attack
 from attacks.prelude import libc, power, regions, scene, syscall
 
 
-@attack("read")
+@attack("read", "/proc/PID/environ", by="namespaces landlock")
 def the_hosts_environment() -> None:
     print(open(f"/proc/{scene.host}/environ").read())
 
 
-@attack("read")
+@attack("read", "/proc/PID/environ", by="namespaces landlock")
 def everybodys_environment() -> None:
     for path in glob.glob("/proc/[0-9]*/environ"):
         try:
@@ -23,19 +23,23 @@ def everybodys_environment() -> None:
             print(error)
 
 
-@attack("read", not_real="the zygote is started by exec with an environment of its own, sandboxed or not")
+@attack(
+    "read",
+    "its own environment",
+    not_real="the zygote is started by exec with an environment of its own, sandboxed or not",
+)
 def its_own_environment() -> None:
     LIBC = ctypes.CDLL(None)
     LIBC.getenv.restype = ctypes.c_char_p
     print(dict(os.environ), LIBC.getenv(b"OPENAI_API_KEY"), open("/proc/self/environ").read())
 
 
-@attack("read", not_real="the zygote's environment holds no key, sandboxed or not")
+@attack("read", "/proc/PID/environ", not_real="the zygote's environment holds no key, sandboxed or not")
 def the_zygotes_environment() -> None:
     print(open(f"/proc/{scene.zygote}/environ").read())
 
 
-@attack("read", not_real="nothing of another session or of the host was ever in the zygote's memory")
+@attack("read", "its own memory", not_real="nothing of another session or of the host was ever in the zygote's memory")
 def its_own_memory() -> None:
     mark = b"canary" + b"-"
     with open("/proc/self/mem", "rb", buffering=0) as memory:
@@ -51,7 +55,7 @@ def its_own_memory() -> None:
                 at = data.find(mark, at + 1)
 
 
-@attack("read")
+@attack("read", "/proc/PID/cmdline", by="landlock")
 def command_lines() -> None:
     for path in glob.glob("/proc/[0-9]*/cmdline"):
         try:
@@ -60,24 +64,24 @@ def command_lines() -> None:
             print(error)
 
 
-@attack("read")
+@attack("read", "read another's scratch", by="landlock")
 def another_sessions_scratch() -> None:
     print(open(scene.sibling_scratch + "/note").read())
 
 
-@attack("written")
+@attack("written", "write another's scratch", by="mounts landlock")
 def another_sessions_scratch_is_changed() -> None:
     open(scene.sibling_scratch + "/note", "w").write("changed")
 
 
-@attack("written")
+@attack("written", "write another's scratch", by="mounts landlock")
 def another_sessions_scratch_is_removed() -> None:
     import shutil
 
     shutil.rmtree(scene.sibling_scratch)
 
 
-@attack("read")
+@attack("read", "read another's scratch", by="landlock")
 def a_search_of_all_scratches() -> None:
     for path in glob.glob(os.path.dirname(os.getcwd()) + "/*/*"):
         try:
@@ -86,17 +90,17 @@ def a_search_of_all_scratches() -> None:
             print(error)
 
 
-@attack("read")
+@attack("read", "/proc/PID/cwd and root", by="namespaces landlock seccomp")
 def another_sessions_directory_through_proc() -> None:
     print(open(f"/proc/{scene.sibling}/cwd/note").read())
 
 
-@attack("read")
+@attack("read", "/proc/PID/cwd and root", by="namespaces landlock seccomp")
 def another_sessions_root_through_proc() -> None:
     print(open(f"/proc/{scene.sibling}/root{scene.outside}/secret").read())
 
 
-@attack("harm")
+@attack("harm", "pidfd_getfd", by="namespaces landlock seccomp")
 def another_sessions_channel() -> None:
     process = syscall("pidfd_open", scene.sibling, 0)
     for number in range(3, 20):
@@ -108,7 +112,7 @@ def another_sessions_channel() -> None:
         channel.sendall(b"\0\0\0\1\xc0")
 
 
-@attack("harm")
+@attack("harm", "pidfd_getfd", by="namespaces landlock seccomp")
 def the_zygotes_control() -> None:
     process = syscall("pidfd_open", scene.zygote, 0)
     for number in range(3, 20):
@@ -119,22 +123,19 @@ def the_zygotes_control() -> None:
             print(error)
 
 
-@attack("read", succeeds_when_off="root")
+@attack("read", "/proc/PID/map_files", by="namespaces privileges", succeeds_when_off="root")
 def another_sessions_maps() -> None:
     for path in glob.glob(f"/proc/{scene.host}/map_files/*"):
         power(os.readlink(path))
     print(open(f"/proc/{scene.host}/environ").read())
 
 
-@attack("power")
+@attack("held", "set-user-id programs", by="privileges", holds="set-user-id programs")
 def privileges_by_a_program() -> None:
     # PR_GET_NO_NEW_PRIVS: a set-user-id program would give rights.
-    if libc("prctl", 39, 0, 0, 0, 0) == 0:
-        power("set-user-id programs work")
+    print(libc("prctl", 39, 0, 0, 0, 0))
 
 
-@attack("power", succeeds_when_off="root")
+@attack("held", "capabilities", by="privileges", holds="capabilities", succeeds_when_off="root")
 def capabilities() -> None:
-    line = next(line for line in open("/proc/self/status") if line.startswith("CapEff"))
-    if int(line.split()[1], 16):
-        power(line.strip())
+    print(next(line for line in open("/proc/self/status") if line.startswith("CapEff")))
