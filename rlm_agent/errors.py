@@ -53,7 +53,8 @@ class HomeError(RLMError):
 
 
 class SnapshotCorrupt(HomeError):
-    """A blob is missing, does not hash to its key, or is not signed for its turn, or the database is cut; named."""
+    """A blob is missing, does not hash to its key, is not signed for its turn or does not load, or the database is cut;
+    named."""
 
 
 class StateVersionError(HomeError):

@@ -1,13 +1,13 @@
 """Protocol: what a worker may say, checked on the host before anything relies on it.
 
-Invariant: whatever a hostile worker sends, the outcome is a value of `kernel.py` or a KernelError.
+Invariant: whatever a hostile worker sends, the outcome is a value of `kernel.py`, a KernelError or a SnapshotCorrupt.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
-from rlm_agent.errors import KernelError
+from rlm_agent.errors import KernelError, SnapshotCorrupt
 from rlm_agent.repl.kernel import MOST_READINGS, CellDone, ErrorKind, Request
 from rlm_agent.repl.manifest import Manifest, ManifestError
 from rlm_agent.repl.output import KEEP, shorten
@@ -168,8 +168,14 @@ def parse_saving(message: Any) -> list[bytes] | Saved:
 
 
 def parse_starting(message: Any) -> list[str] | tuple[dict[str, str], ...]:
-    """Keys of leaves that the worker needs (a list), or the variables that it did not bring back (a tuple)."""
-    checked = _message(message, "started", "fetch")
+    """Keys of leaves that the worker needs (a list), or the variables that it did not bring back (a tuple).
+
+    Raises:
+        SnapshotCorrupt: the worker cannot load what is in them.
+    """
+    checked = _message(message, "started", "fetch", "damaged")
+    if checked["op"] == "damaged":
+        raise SnapshotCorrupt(f"The variables cannot be loaded: {_field(checked, 'why', str)[:2000]}.")
     if checked["op"] == "started":
         return _entries(checked, "lost", _loss)
     keys = _field(checked, "keys", list)

@@ -4,7 +4,7 @@ The main thread runs cells and takes snapshots; one reader thread receives frame
 wait for them, and ends the process when the host is gone. Messages (plain msgpack) by their "op":
 
     from the host  start, execute, answer, snapshot, leaves
-    to the host    started, request, done, snapshot, leaves, fetch, fault
+    to the host    started, damaged, request, done, snapshot, leaves, fetch, fault
 """
 
 import builtins
@@ -26,8 +26,10 @@ from rlm_agent.repl.context import Context
 from rlm_agent.repl.dumping import Loss, Subject, tombstones
 from rlm_agent.repl.entropy import Entropy
 from rlm_agent.repl.files import Files, restore
+from rlm_agent.repl.image import SnapshotError
 from rlm_agent.repl.interpreter import interpreter_state, restore_interpreter
 from rlm_agent.repl.interrupts import Interrupts
+from rlm_agent.repl.manifest import ManifestError
 from rlm_agent.repl.namespace import Namespace
 from rlm_agent.repl.output import Output
 from rlm_agent.repl.requests import Requests
@@ -101,7 +103,10 @@ class Worker:
             random.seed(given["seed"])
             numpy.random.seed(given["seed"] % 2**32)
         else:
-            lost = self._restore(message["snapshot"])
+            try:
+                lost = self._restore(message["snapshot"])
+            except (SnapshotError, ManifestError) as error:
+                return {"op": "damaged", "why": str(error)}
         self._namespace.renew_answer()
         self._output.install()
         return {"op": "started", "lost": _plain([*tombstones(self._namespace.variables()), *lost])}

@@ -33,13 +33,22 @@ async def snapshot_after(
 
 
 def _way_out(home: Home, thread: str | None, chain: Sequence[TurnRecord]) -> str:
-    bad = snapshots.broken(home, chain)
-    whole = next((turn.number for turn in reversed(chain) if turn.id not in bad), None)
-    name = "THREAD" if thread is None else thread
-    rebuild = (
-        f"`rlm resume {name} --rebuild`, or invoke with the configurable rlm_rebuild=True, runs the recorded cells "
-        "again and pays for nothing."
-    )
+    bad, failed = snapshots.broken(home, chain), chain[-1]
+    # What is there to its last byte and does not load all the same is not made by cells that run again, either.
+    whole = (turn.number for turn in reversed(chain) if turn.id not in bad and turn.snapshot != failed.snapshot)
+    ways = [_fork(next(whole, None), thread), *([_rebuild(thread)] if failed.id in bad else [])]
+    return " ".join(ways)
+
+
+def _fork(whole: int | None, thread: str | None) -> str:
     if whole is None:
-        return f"No turn of the run is whole. {rebuild}"
-    return f"Turn {whole} is the newest that is whole: `rlm fork {name} --turn {whole}` goes on from there. {rebuild}"
+        return "No turn of the run is whole."
+    command = f"rlm fork {thread or 'THREAD'} --turn {whole}"
+    return f"Turn {whole} is the newest that is whole: `{command}` goes on from there."
+
+
+def _rebuild(thread: str | None) -> str:
+    return (
+        f"`rlm resume {thread or 'THREAD'} --rebuild`, or invoke with the configurable rlm_rebuild=True, runs the "
+        "recorded cells again and pays for nothing."
+    )

@@ -1,13 +1,16 @@
 """Frames that a cell writes on its worker's channel: whole, well formed, of the protocol's own kinds, never meant."""
 
 import re
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from three_turns import all_of, run
+from three_turns import all_of, fenced, run
 
-from rlm_agent import Limits
+from rlm_agent import Home, Limits, SnapshotCorrupt, create_rlm_agent, open_run
 from rlm_agent.repl import process
+from rlm_agent.testing import ScriptedModel
 
 FORGE = """
 import msgpack, os, stat, struct
@@ -96,3 +99,22 @@ def test_the_largest_batch_is_refused_in_time_that_grows_with_its_size() -> None
     assert "this batch needs 99999 sub-calls" in turn.output
     assert result["usage"]["sub"]["calls"] == 1
     assert time.process_time() - began < 30
+
+
+def test_a_forged_snapshot_that_no_worker_can_load_leaves_the_turn_before_it(tmp_path: Path) -> None:
+    """A host cannot look into a snapshot; a worker of its own finds it out when it has to start from it."""
+    forged = (
+        "from rlm_agent.repl.manifest import Manifest\nforge_end()\n"
+        "forge(op='snapshot', manifest=Manifest('3.11', b'', b'x').encode(), variables=[], lost=[], seconds=0.1)"
+    ).replace("3.11", f"{sys.version_info.major}.{sys.version_info.minor}")
+    cells = ["kept = [1]", FORGE + forged, "import os\nos._exit(1)", "answer['content'] = kept\nanswer['ready'] = True"]
+    with Home(tmp_path / "h") as home:
+        root = ScriptedModel(replies=[fenced(cell) for cell in cells])
+        agent = create_rlm_agent(root, home=home, checkpointer=home.checkpointer)
+        with pytest.raises(SnapshotCorrupt, match="Turn 1 is the newest that is whole") as raised:
+            agent.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "t"}})
+        assert "rlm fork t --turn 1" in str(raised.value)
+        assert "--rebuild" not in str(raised.value)
+        again = create_rlm_agent(ScriptedModel(replies=[fenced(cells[-1])]), home=home, checkpointer=home.checkpointer)
+        fork = open_run("t", home=home).fork(turn=1, message="go on")
+        assert again.invoke(None, fork)["rlm"]["content"] == [1]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlm_agent.errors import KernelError
+from rlm_agent.errors import KernelError, SnapshotCorrupt
 from rlm_agent.repl.channel import HEADER, MORE, AsyncChannel, pack, unpack
 from rlm_agent.repl.manifest import Manifest
 from rlm_agent.repl.protocol import parse_event, parse_saving, parse_starting
@@ -33,13 +33,18 @@ GOOD: list[dict[str, Any]] = [
     {"op": "leaves", "leaves": [b"x"]},
     {"op": "fetch", "keys": [b"k" * 32]},
     {"op": "started", "lost": [LOSS]},
+    {"op": "damaged", "why": "w"},
     {"op": "fault", "error": "w"},
 ]
 PARSERS: tuple[Callable[[Any], Any], ...] = (parse_event, parse_saving, parse_starting)
 READERS = {
     **dict.fromkeys(("done", "request", "fault"), parse_event),
     **dict.fromkeys(("snapshot", "leaves"), parse_saving),
-    **dict.fromkeys(("fetch", "started"), parse_starting),
+    **dict.fromkeys(("fetch", "started", "damaged"), parse_starting),
+}
+REFUSALS: dict[str, tuple[type[Exception], str]] = {
+    "fault": (KernelError, "The REPL worker failed: w"),
+    "damaged": (SnapshotCorrupt, "cannot be loaded: w"),
 }
 SLOWEST = 2.0
 
@@ -100,7 +105,7 @@ async def consume(stream: bytes, parsers: tuple[Callable[[Any], Any], ...]) -> t
                 for parse in parsers:
                     try:
                         parse(message)
-                    except KernelError:
+                    except (KernelError, SnapshotCorrupt):
                         continue
                     accepted += 1
         except (EOFError, KernelError):
@@ -110,11 +115,12 @@ async def consume(stream: bytes, parsers: tuple[Callable[[Any], Any], ...]) -> t
 @pytest.mark.parametrize("message", GOOD, ids=[f"{each['op']} {each.get('kind', '')}".strip() for each in GOOD])
 def test_what_is_mutated_is_accepted_as_it_is(message: dict[str, Any]) -> None:
     unpacked = unpack(pack(message))
-    if message["op"] == "fault":
-        with pytest.raises(KernelError, match="The REPL worker failed: w"):
-            parse_event(unpacked)
+    read, refusal = READERS[message["op"]], REFUSALS.get(message["op"])
+    if refusal is None:
+        assert read(unpacked) is not None
     else:
-        assert READERS[message["op"]](unpacked) is not None
+        with pytest.raises(refusal[0], match=refusal[1]):
+            read(unpacked)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -5,7 +5,7 @@ from typing import Any
 from rlm_agent import Limits, create_rlm_agent, open_run
 from rlm_agent.testing import ScriptedModel
 
-__all__ = ["all_of", "run"]
+__all__ = ["all_of", "fenced", "run"]
 
 BEFORE = "kept = ['앞', 1]\ntable = np.arange(5)"
 AFTER = "answer['content'] = [kept, int(table.sum()), 'late' in globals()]\nanswer['ready'] = True"
