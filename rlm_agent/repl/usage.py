@@ -11,7 +11,7 @@ import os
 import stat
 from typing import NamedTuple
 
-__all__ = ["Mapped", "deleted_bytes", "descendants", "mapped", "resident", "shares"]
+__all__ = ["Mapped", "deleted_files", "descendants", "mapped", "resident", "shares"]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SHARES = ("Pss_Anon:", "SwapPss:")
@@ -20,10 +20,10 @@ IN_MEMORY = ("/dev/zero", "/memfd:", "/SYSV", "/dev/shm/")
 
 
 class Mapped(NamedTuple):
-    """Bytes of shared mappings in memory, and of mappings of files on disk that have no name any more."""
+    """Bytes of shared mappings in memory, and inodes of mapped files of a directory that have no name any more."""
 
-    memory: int
-    disk: int
+    memory: int = 0
+    deleted: frozenset[int] = frozenset()
 
 
 def descendants(root: int, most: int) -> tuple[list[int], int]:
@@ -55,20 +55,24 @@ def shares(pids: list[int]) -> int:
     return sum(map(_share, pids))
 
 
-def mapped(pids: list[int]) -> Mapped:
-    """What these processes map beside memory of their own, each thing once, up to the last byte that is mapped."""
+def mapped(pids: list[int], directory: str) -> Mapped:
+    """What these processes map beside memory of their own, each thing once, up to the last byte that is mapped.
+
+    Args:
+        directory: the name of that whose files are told.
+    """
     memory: dict[str, int] = {}
-    disk: dict[str, int] = {}
+    deleted: set[int] = set()
     for pid in pids:
         for line in _read(f"/proc/{pid}/maps").splitlines():
             # Address, permissions, offset, device, inode, name.
             words = line.split(maxsplit=5)
             name = words[5] if len(words) > 5 else ""
-            shared = words[1].endswith("s") and name.startswith(IN_MEMORY)
-            if shared or (name.endswith(" (deleted)") and not name.startswith(IN_MEMORY)):
-                found, key = memory if shared else disk, f"{words[3]} {words[4]}"
-                found[key] = max(found.get(key, 0), _end(words[0], words[2]))
-    return Mapped(sum(memory.values()), sum(disk.values()))
+            if words[1].endswith("s") and name.startswith(IN_MEMORY):
+                memory[words[4]] = max(memory.get(words[4], 0), _end(words[0], words[2]))
+            elif name.endswith(" (deleted)") and f"/{directory}/" in name:
+                deleted.add(int(words[4]))
+    return Mapped(sum(memory.values()), frozenset(deleted))
 
 
 def _end(addresses: str, offset: str) -> int:
@@ -87,16 +91,16 @@ def _share(pid: int) -> int:
     return sum(kilobytes) * 1024 if kilobytes else _resident(pid)
 
 
-def deleted_bytes(pids: list[int]) -> int:
-    """Bytes on disk of files that have no name any more and are open."""
-    sizes: dict[tuple[int, int], int] = {}
+def deleted_files(pids: list[int]) -> dict[int, int]:
+    """Files that have no name any more and are open: bytes on disk by inode."""
+    sizes: dict[int, int] = {}
     for pid in pids:
         for descriptor in _listed(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 status = os.stat(f"/proc/{pid}/fd/{descriptor}")
                 if stat.S_ISREG(status.st_mode) and not status.st_nlink:
-                    sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(sizes.values())
+                    sizes[status.st_ino] = status.st_blocks * 512
+    return sizes
 
 
 def _listed(path: str) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from rlm_agent.repl.disk import TOO_DEEP, TooDeep, size_of
 from rlm_agent.repl.sandbox.rlimits import TASKS
 from rlm_agent.repl.spawner import Spawner
-from rlm_agent.repl.usage import Mapped, deleted_bytes, descendants, mapped, resident, shares
+from rlm_agent.repl.usage import Mapped, deleted_files, descendants, mapped, resident, shares
 from rlm_agent.settings import Limits
 
 __all__ = ["OWN_MEMORY", "Watch", "Watched", "shared_watch"]
@@ -51,8 +51,9 @@ class Watched:
         self.verdict: str | None = None
         self._spawner = spawner
         self._limits = limits
-        self._memory_due = self._disk_due = self._maps_due = 0.0
-        self._mapped = Mapped(0, 0)
+        self._memory_due = self._disk_due = 0.0
+        self._mapped = Mapped()
+        self._hidden: frozenset[int] = frozenset()
 
     def end(self, verdict: str) -> None:
         """Ends the session."""
@@ -65,20 +66,12 @@ class Watched:
         return f"it ran more than {TASKS} processes and threads" if threads > TASKS else None
 
     def weigh(self, tick: int) -> str | None:
-        """A verdict on memory, and every few ticks on the disk and on what is mapped."""
+        """A verdict on memory, and every few ticks on the disk."""
         pids, _ = self._tree()
-        if tick % DISK == 0:
-            self._see_mapped(pids)
         return self._of_memory(pids) or (self._of_disk(pids) if tick % DISK == 0 else None)
 
     def _tree(self) -> tuple[list[int], int]:
         return descendants(self._spawner.host_pid(self.pid), TASKS)
-
-    def _see_mapped(self, pids: list[int]) -> None:
-        began = time.monotonic()
-        if began >= self._maps_due:
-            self._mapped = mapped(pids)
-            self._maps_due = _next(began)
 
     def _of_memory(self, pids: list[int]) -> str | None:
         limit = self._limits.memory_mb << 20
@@ -100,8 +93,15 @@ class Watched:
             held, files = size_of(self.scratch)
         except TooDeep:
             return f"its directories were nested deeper than {TOO_DEEP}"
-        held += max(deleted_bytes(pids), self._mapped.disk)
+        deleted = deleted_files(pids)
+        self._mapped = mapped(pids, os.path.basename(self.scratch))
         self._disk_due = _next(began)
+        # Twice, since a file may be opened or closed between the one look and the other.
+        hidden, before = self._mapped.deleted - deleted.keys(), self._hidden
+        self._hidden = hidden
+        if hidden & before:
+            return "it mapped a deleted file that it did not keep open, so that its size cannot be told"
+        held += sum(deleted.values())
         if files > MOST_FILES:
             return f"it made {files} files, more than {MOST_FILES}"
         if held <= self._limits.disk_mb << 20:

@@ -24,6 +24,8 @@ POWERS = """
 """
 # Memory that belongs to no process, so that no sum over a session's processes would hold it.
 HIDDEN_MEMORY = "memfd_create memfd_secret shmget shmat msgget semget mq_open"
+# A descriptor on its way keeps a file that nobody has open, so that no sum over files would hold it.
+HIDDEN_FILES = "sendmsg sendmmsg"
 # A small number names what others have made, where there is no IPC namespace.
 FOREIGN_MEMORY = "shmctl semop semtimedop semctl msgsnd msgrcv msgctl mq_unlink"
 # Names of files that others work on, in directories that Landlock does not open.
@@ -63,7 +65,7 @@ def policy(pid: int, *, signals: bool, metadata: bool) -> tuple[Rule, ...]:
         metadata: refuse all changes of metadata; the mounts do not.
     """
     return (
-        *_always(POWERS, HIDDEN_MEMORY, FOREIGN_MEMORY, WATCHING, LEAVING, NETWORK),
+        *_always(POWERS, HIDDEN_MEMORY, HIDDEN_FILES, FOREIGN_MEMORY, WATCHING, LEAVING, NETWORK),
         *_always(MISSING, error=errno.ENOSYS),
         *_always(ATTRIBUTES, error=errno.EOPNOTSUPP),
         *_by_argument(metadata),

@@ -11,7 +11,7 @@ from rlm_agent.repl.disk import TooDeep, remove_tree, size_of
 from rlm_agent.repl.isolation import NAMES
 from rlm_agent.repl.kernel import Bindings, CellDone
 from rlm_agent.repl.process import ProcessKernel, ProcessSession
-from rlm_agent.repl.usage import deleted_bytes, descendants, resident, shares
+from rlm_agent.repl.usage import deleted_files, descendants, resident, shares
 from rlm_agent.settings import Limits
 
 Run = Callable[..., Awaitable[CellDone]]
@@ -132,29 +132,62 @@ time.sleep(1)
     assert (await run(code, memory_mb=500)).error is None
 
 
-# A file that is deleted, closed and mapped, without the descriptor that Python's own `mmap` keeps.
-MAPPED = """
-    f = tempfile.TemporaryFile(); f.write(bytes(10 << 20)); f.flush()
-    import ctypes
-    libc = ctypes.CDLL(None, use_errno=True); libc.mmap.restype = ctypes.c_void_p
-    assert libc.mmap(None, ctypes.c_size_t(10 << 20), 1, 2, f.fileno(), ctypes.c_long(0)) != ctypes.c_void_p(-1).value
-    f.close()"""
-
-
 @pytest.mark.parametrize(
     "files",
     [
         "open(f'f{n}', 'wb').write(bytes(10 << 20))",
         "f = tempfile.TemporaryFile(); f.write(bytes(10 << 20)); kept.append(f)",
-        MAPPED,
     ],
-    ids=["named", "deleted", "mapped"],
+    ids=["named", "deleted"],
 )
 async def test_files_are_summed(run: Run, files: str) -> None:
     event = await run(f"import itertools, tempfile\nkept = []\nfor n in itertools.count():\n    {files}", disk_mb=50)
     assert event.error_kind == "killed"
     assert event.error is not None
     assert "MB, more than disk_mb=50" in event.error
+
+
+@pytest.mark.parametrize("length", ["10 << 20", "4096"])
+async def test_a_deleted_file_cannot_be_hidden_in_a_mapping(run: Run, length: str) -> None:
+    """Without the descriptor that Python's own `mmap` keeps nothing tells how large it is."""
+    code = f"""
+import ctypes, itertools, tempfile, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+for n in itertools.count():
+    with tempfile.TemporaryFile() as f:
+        f.write(bytes(10 << 20))
+        f.flush()
+        where = libc.mmap(None, ctypes.c_size_t({length}), 1, 2, f.fileno(), ctypes.c_long(0))
+        assert where != ctypes.c_void_p(-1).value
+    time.sleep(0.02)
+"""
+    event = await run(code, disk_mb=50)
+    assert event.error_kind == "killed"
+    assert event.error is not None
+    assert "so that its size cannot be told" in event.error
+
+
+async def test_a_deleted_file_cannot_be_hidden_in_a_sockets_queue(run: Run) -> None:
+    code = """
+import socket, tempfile
+one, other = socket.socketpair()
+socket.send_fds(one, [b'x'], [tempfile.TemporaryFile().fileno()])
+"""
+    event = await run(code)
+    assert event.error is not None
+    assert "PermissionError" in event.error
+
+
+async def test_a_deleted_file_that_python_maps_counts_as_what_it_holds(run: Run) -> None:
+    code = """
+import mmap, tempfile, time
+with tempfile.TemporaryFile() as f:
+    f.write(bytes(10 << 20)); f.flush()
+    kept = mmap.mmap(f.fileno(), 4096)
+time.sleep(1.5)
+"""
+    assert (await run(code, disk_mb=50)).error is None
 
 
 async def test_a_file_of_more_than_the_limit_cannot_be_written(run: Run) -> None:
@@ -210,14 +243,15 @@ def test_this_process_holds_something() -> None:
 
 
 def test_a_deleted_file_counts_once(tmp_path: Path) -> None:
-    before = deleted_bytes([os.getpid()])
+    before = deleted_files([os.getpid()])
     with open(tmp_path / "f", "wb") as file:
         file.write(os.urandom(1 << 20))
         file.flush()
         os.fsync(file.fileno())
         os.unlink(tmp_path / "f")
         again = os.dup(file.fileno())
-        assert deleted_bytes([os.getpid(), os.getpid()]) - before == 1 << 20
+        now = deleted_files([os.getpid(), os.getpid()])
+        assert [now[inode] for inode in now.keys() - before.keys()] == [1 << 20]
         os.close(again)
 
 
