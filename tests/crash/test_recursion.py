@@ -44,7 +44,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return out
 
 
-@pytest.mark.parametrize("point", [*DEFAULT, *(pytest.param(point, marks=pytest.mark.slow) for point in SLOW)])
+def _seldom(number: int, point: str) -> Any:
+    return pytest.param(point, marks=pytest.mark.exhaustive if number % 3 else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("point", [*DEFAULT, *(_seldom(*numbered) for numbered in enumerate(SLOW))])
 def test_killed_there_and_gone_on_with(point: str, undisturbed: Any, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "run", RUN)
     scene.die(point)

@@ -13,7 +13,7 @@ from attack import Attack, catalogue
 from ranges import LAYERS, USERS, Ranges
 
 ATTACKS = list(catalogue())
-SAMPLE = 16
+SAMPLE = 48
 Results = dict[tuple[str, str], str]
 
 

@@ -9,8 +9,6 @@ import pytest
 
 from rlm_agent.testing import ToolPluginTests
 
-pytestmark = pytest.mark.slow
-
 SERVER = Path(__file__).parents[2] / "support" / "mcp_server.py"
 
 
@@ -19,6 +17,7 @@ def setting(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
+@pytest.mark.slow
 class TestFiles(ToolPluginTests):
     """files, over a directory with a comma in its name."""
 
@@ -49,6 +48,7 @@ class TestFiles(ToolPluginTests):
         self.plugin: Any = f"files:roots={setting(root)}"
 
 
+@pytest.mark.slow
 class TestWeb(ToolPluginTests):
     """web, over a corpus of files, which is searched and read without a network."""
 
