@@ -57,7 +57,7 @@ def test_graphs_come_back_as_they_were(graphs: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs=st.lists(GRAPHS, min_size=1, max_size=4))
 def test_many_graphs_come_back_as_they_were(graphs: list[tuple[int, int]]) -> None:
     asyncio.run(check(graphs))
