@@ -6,10 +6,10 @@ them stop it. With --exhaustive all have.
 """
 
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from attack import Attack, catalogue
+from attack import Attack, Breach, catalogue
 from ranges import LAYERS, USERS, Ranges
 
 ATTACKS = list(catalogue())
@@ -44,6 +44,10 @@ def test_there_are_enough_attacks() -> None:
     assert len(ATTACKS) >= 60
     assert sum(not attack.not_real for attack in ATTACKS) >= 60
     assert all(len(attack.not_real) > 30 for attack in ATTACKS if attack.not_real)
+
+
+def test_none_is_judged_by_its_own_word() -> None:
+    assert {attack.breach for attack in ATTACKS} == set(get_args(Breach))
 
 
 def test_no_mechanism_is_counted_often() -> None:

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 __all__ = ["ATTACKS", "Attack", "Breach", "attack"]
 
-Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "held", "power"]
+Breach = Literal["read", "written", "metadata", "contact", "harm", "left", "held"]
 """What the judge saw: a canary's content came out; files changed; modes, times, owners or attributes changed; a
 listener was reached; a process was ended or altered; a process outlived its session; a process of the session held
-what none was given (a namespace, a ring, a tracing descriptor). Only "power" is the cell's own word, of what leaves no
-mark that anybody else could see."""
+what none was given (a namespace, a ring, a tracing descriptor). None is the cell's own word: what it says counts only
+where it holds a canary, which no attacker is told."""
 
 FAMILIES = ("files", "metadata", "kernel", "network", "processes", "state")
 
@@ -35,7 +35,7 @@ class Attack:
         succeeds_when_off: "" for every user, "root" for root only.
         not_real: why it does not succeed even without a sandbox; "" where it does.
         host_dies: the host is killed before the judge looks.
-        holds: of a breach "held", what the judge says of it.
+        holds: of a breach "held" or "harm", what the judge says of it.
     """
 
     name: str

@@ -4,8 +4,11 @@ Speaks lines of JSON with the judge: says where things are, gets the cell, says 
 """
 
 import asyncio
+import ctypes
 import json
+import mmap
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,7 +53,17 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-async def main(how: str, secret: str, context: str) -> None:
+def _keep_in_the_kernel(name: str, secret: str) -> None:
+    """Puts a key into the user's keyring, readable by the user; it goes by itself when the range is long gone."""
+    add_key, keyctl = (248, 250) if platform.machine() == "x86_64" else (217, 219)
+    libc, user_keyring, set_permissions, set_timeout = ctypes.CDLL(None), -4, 5, 15
+    key = libc.syscall(add_key, b"user", name.encode(), secret.encode(), len(secret), user_keyring)
+    libc.syscall(keyctl, set_permissions, key, 0x3F3F0000)
+    libc.syscall(keyctl, set_timeout, key, 600)
+
+
+async def main(how: str, secret: str, context: str, kernel_key: str, kept_in_the_kernel: str) -> None:
+    _keep_in_the_kernel(kernel_key, kept_in_the_kernel)
     sandbox = json.loads(how)
     kernel = ProcessKernel(Limits(cell_seconds=20, sandbox=sandbox["mode"]), layers=sandbox["layers"])
     sibling = await _session(kernel)
@@ -65,6 +78,7 @@ async def main(how: str, secret: str, context: str) -> None:
     session = sibling
     # A blob that is being read, as any host has one.
     held = os.open(Path(context).with_name("leaf"), os.O_RDONLY)
+    mapped = mmap.mmap(held, 0, prot=mmap.PROT_READ)
     while (message := await _hear())["op"] != "end":
         if message["op"] == "session":
             session = await _session(kernel, context=ContextSource("text", Path(context)), functions=["given"])
@@ -77,6 +91,7 @@ async def main(how: str, secret: str, context: str) -> None:
         else:
             _say({"sibling": await _shown(sibling, f"kept == bytearray(b'{secret}' * 1000), open('note').read()")})
     await sibling.close()
+    mapped.close()
     os.close(held)
 
 

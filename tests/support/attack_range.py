@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from attack_view import View, keys_of
+from attack_view import View, hot_pages_of, keys_of
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -36,6 +36,7 @@ BARE = 65534
 GETFLAGS = 0x80086601
 GRACE = 2.0
 PLANTED = "rlm-planted-"
+FIRST_BIT = 100
 
 
 def _checked(result: int, what: str) -> None:
@@ -110,11 +111,13 @@ class Scene:
             "segment",
             "command",
             "queue",
+            "kernel_key",
         )
         self.tokens = {name: f"canary-{name}-{secrets.token_hex(8)}" for name in names}
+        self.tokens["bits"] = secrets.token_hex(8)
         self.contacts: list[str] = []
         self.listeners: dict[socket.socket, str] = {}
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"kernel_key": f"rlm-{secrets.token_hex(8)}", "first_bit": FIRST_BIT}
         self._files()
         self._listen()
         self._share()
@@ -295,7 +298,12 @@ class Judge:
         # A command line is a place for secrets, too.
         command = [scene.tokens["command"], "1000"]
         apart: dict[str, Any] = {"preexec_fn": _apart} if scene.uid == 0 else {}
-        self.bystander = subprocess.Popen(command, executable=shutil.which("sleep"), env={}, **who, **apart)
+        bits = _bits(scene.tokens["bits"])
+        self.bystander = subprocess.Popen(
+            command, executable=shutil.which("sleep"), env={}, pass_fds=bits, **who, **apart
+        )
+        for fd in bits:
+            os.close(fd)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": scene.facts["home"],
@@ -307,7 +315,8 @@ class Judge:
         program = str(Path(__file__).with_name("attack_host.py"))
         context = str(scene.root / "rlm/blobs/context")
         how = json.dumps({"mode": spec["mode"], "layers": spec["layers"]})
-        arguments = [sys.executable, program, how, scene.tokens["sibling"], context]
+        secret, in_the_kernel = (scene.tokens[name] for name in ("sibling", "kernel_key"))
+        arguments = [sys.executable, program, how, secret, context, scene.facts["kernel_key"], in_the_kernel]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.host = subprocess.Popen(arguments, env=environment, cwd=scene.root, **pipes, **who)
 
@@ -345,7 +354,8 @@ class Judge:
         facts = self._line()
         if not facts:
             return {"failed": f"the host did not start: {self.host.wait()}"}
-        facts |= {"bystander": self.bystander.pid, "uid": self.scene.uid, **self.scene.facts}
+        pid = self.bystander.pid
+        facts |= {"bystander": pid, "bystander_stack": _stack(pid), "uid": self.scene.uid, **self.scene.facts}
         verdicts = {attack["name"]: self._one(attack, facts) for attack in self.spec["attacks"]}
         return {"isolation": facts["isolation"], "verdicts": verdicts}
 
@@ -362,11 +372,14 @@ class Judge:
         self._touching = attack["name"] == "watching_a_directory"
         born = self.ask(op="session")
         self._view = View(born["worker"], born["scratch"], set(watched.values()))
-        keys = keys_of(scene.uid)
+        keys, hot = keys_of(scene.uid), hot_pages_of(self.bystander.pid)
         told = self.ask(op="attack", code=code)
         time.sleep(0.02)
         scene.poll()
         self._look_at_last(attack, keys)
+        # Others who want memory cool pages, too.
+        if attack["holds"] == "hot pages" and hot_pages_of(self.bystander.pid) != hot:
+            self.breaches.append(("harm", "bystander: hot pages"))
         self._compare(before, self._state(roots, watched))
         self._listen_to(told)
         self._check_sibling(told)
@@ -416,7 +429,6 @@ class Judge:
         said = "\n".join(str(part) for part in told.values())
         everything = said + "".join(self.scene.contacts)
         self.breaches += [("read", name) for name, token in self.scene.tokens.items() if token in everything]
-        self.breaches += [("power", line) for line in said.splitlines() if line.startswith("POWER:")]
 
     def _check_sibling(self, told: dict[str, Any]) -> None:
         if not told or self.host.poll() is not None:
@@ -448,6 +460,24 @@ class Judge:
 def _apart() -> None:
     """This process has a network, host name and shared memory of its own, which somebody might enter."""
     LIBC.unshare(NEWNET | NEWUTS | NEWIPC)
+
+
+def _bits(digits: str) -> list[int]:
+    """Descriptors for a process to hold: each bit's is a copy of the first of them where the bit is set."""
+    one, other = (os.open("/dev/null", os.O_RDONLY) for _ in "ab")
+    value = int(digits, 16)
+    sources = [one, *(one if value >> bit & 1 else other for bit in range(64))]
+    bits = [os.dup2(source, FIRST_BIT - 1 + number) for number, source in enumerate(sources)]
+    os.close(one)
+    os.close(other)
+    return bits
+
+
+def _stack(pid: int) -> tuple[int, int]:
+    """Where a process's stack is."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    start, end = next(line.split()[0].split("-") for line in lines if line.endswith("[stack]"))
+    return int(start, 16), int(end, 16)
 
 
 def _named(pid: int) -> str:

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["View", "keys_of"]
+__all__ = ["View", "hot_pages_of", "keys_of"]
 
 POWERS = re.compile(
     r"anon_inode:\[?(io_uring|userfaultfd|perf_event|fanotify|fscontext|bpf-\w+)"
@@ -65,6 +65,8 @@ class View:
         link = os.readlink(f"/proc/{pid}/fd/{fd}")
         if link.startswith("socket:"):
             yield from () if link in self._born_with else _socket(pid, link[8:-1])
+        elif link.startswith("/dev/") and stat.S_ISBLK(os.stat(f"/proc/{pid}/fd/{fd}").st_mode):
+            yield f"a disk ({link})"
         elif (found := POWERS.match(link)) and not (link.startswith("/sys") and not _writes(pid, fd)):
             yield f"a descriptor ({found[1] or link})"
 
@@ -119,3 +121,8 @@ def keys_of(uid: int) -> str:
     except FileNotFoundError:
         return ""
     return next((line.split()[2] for line in lines if line.split(":")[0].strip() == str(uid)), "0/0")
+
+
+def hot_pages_of(pid: int) -> list[str]:
+    """KB of each of a process's regions that were in use lately, as the kernel counts it."""
+    return re.findall(r"^Referenced:\s+(\d+)", Path(f"/proc/{pid}/smaps").read_text(), re.MULTILINE)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from attack import attack
-from attacks.prelude import LIBC, Ring, compat_syscall, libc, low_memory, power, scene, syscall
+from attacks.prelude import LIBC, Ring, compat_syscall, libc, low_memory, scene, syscall
 
 # Reading
 
@@ -274,9 +274,7 @@ def inherited_descriptors_of_the_host() -> None:
         try:
             link = os.readlink(f"/proc/self/fd/{number}")
             print(number, link)
-            if scene.rlm in link or scene.outside in link:
-                power("a descriptor of the host's: " + link)
-            print(open(f"/proc/self/fd/{number}", "rb").read(10) if link.startswith(scene.rlm) else "")
+            print(os.pread(number, 100, 0) if link.startswith((scene.rlm, scene.outside)) else "")
         except OSError:
             continue
 

@@ -7,7 +7,7 @@ import struct
 import time
 
 from attack import attack
-from attacks.prelude import LIBC, compat_syscall, libc, low_memory, power, scene, syscall
+from attacks.prelude import LIBC, compat_syscall, libc, low_memory, scene, syscall
 
 
 @attack("read", "mount", by="privileges", succeeds_when_off="root")
@@ -54,22 +54,23 @@ def change_the_root() -> None:
     print(open("/secret").read())
 
 
-@attack("power", "pivot_root", by="privileges", succeeds_when_off="root")
+@attack("read", "pivot_root", by="privileges", succeeds_when_off="root")
 def pivot_the_root() -> None:
     path = os.path.abspath("root")
     os.mkdir(path)
-    libc("mount", "none", path, "tmpfs", 0, None)
-    os.mkdir(path + "/old")
+    libc("mount", scene.outside, path, "", 0x1000, None)
+    told, tells = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             libc("unshare", 0x20000)
-            syscall("pivot_root", path, path + "/old")
-            os._exit(7)
+            syscall("pivot_root", path, path + "/empty")
+            os.write(tells, open("/secret", "rb").read())
         finally:
-            os._exit(1)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7:
-        power("pivot_root")
+            os._exit(0)
+    os.close(tells)
+    print(os.read(told, 100))
+    os.waitpid(child, 0)
     libc("umount2", path, 2)
 
 
@@ -136,20 +137,21 @@ def a_key_for_the_user() -> None:
     syscall("keyctl", 15, key, 20)
 
 
-@attack("power", "keyrings", by="seccomp")
+@attack("read", "keyrings", by="namespaces seccomp")
 def the_users_keyring() -> None:
-    power(f"keyring {syscall('keyctl', 0, -4, 1)}")
+    # KEYCTL_SEARCH, KEYCTL_READ
+    text = ctypes.create_string_buffer(200)
+    syscall("keyctl", 11, syscall("keyctl", 10, -4, "user", scene.kernel_key, 0), text, 200)
+    print(text.value)
 
 
-@attack("power", "keyrings", by="seccomp")
+@attack("read", "keyrings", by="namespaces seccomp")
 def ask_for_a_key() -> None:
-    try:
-        syscall("request_key", "user", "nobody has it", None, 0)
-    except OSError as error:
-        # "no such key": it looked.
-        if error.errno != 126:
-            raise
-    power("request_key")
+    # KEYCTL_LINK: the user's keyring becomes part of the process's, where the kernel looks.
+    syscall("keyctl", 8, -4, -2)
+    text = ctypes.create_string_buffer(200)
+    syscall("keyctl", 11, syscall("request_key", "user", scene.kernel_key, None, 0), text, 200)
+    print(text.value)
 
 
 @attack("held", "bpf", by="namespaces privileges", holds="bpf-map", succeeds_when_off="root")
@@ -186,19 +188,14 @@ def io_uring() -> None:
     syscall("io_uring_setup", 1, ctypes.create_string_buffer(120))
 
 
-@attack("power", "32-bit gate", by="seccomp")
-def the_32_bit_gate() -> None:
-    power(f"getpid {compat_syscall(20)}")
-
-
 @attack(
-    "power",
+    "read",
     "x32 table",
     not_real="this kernel has no x32 table, which most have not; where there is one the filter decides",
 )
 def the_x32_table() -> None:
     if platform.machine() == "x86_64":
-        power(f"getpid {libc('syscall', 39 | 0x40000000)}")
+        print(os.read(libc("syscall", 2 | 0x40000000, scene.outside + "/secret", 0), 100))
 
 
 @attack("read", "shared memory of System V", by="namespaces seccomp")
@@ -208,11 +205,15 @@ def shared_memory_of_system_v() -> None:
     print(ctypes.string_at(LIBC.shmat(segment, None, 0o10000)))
 
 
-@attack("power", "raw disk", not_real="whether there is a disk that opens, even to root, is the machine's affair")
+@attack(
+    "held",
+    "raw disk",
+    holds="a disk",
+    not_real="whether there is a disk that opens, even to root, is the machine's affair",
+)
 def a_raw_disk() -> None:
     names = [line.split()[3] for line in open("/proc/partitions").read().splitlines()[2:]]
-    for name in names:
-        power(repr(open("/dev/" + name, "rb").read(16)))
+    scene.kept = [os.open("/dev/" + name, os.O_RDONLY) for name in names]
 
 
 @attack("held", "mknod", by="namespaces privileges", holds="a device", succeeds_when_off="root")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from attack import attack
-from attacks.prelude import Ring, compat_syscall, inet, low_memory, power, scene
+from attacks.prelude import Ring, compat_syscall, inet, low_memory, scene
 
 
 @attack("contact", "TCP", by="namespaces landlock seccomp")
@@ -136,14 +136,14 @@ def machine_sockets() -> None:
 
 
 @attack(
-    "power",
+    "held",
     "AF_ALG",
+    holds="a socket",
     not_real="whether a kernel has sockets for its cryptography is its own affair; many have them as a module",
 )
 def sockets_into_the_kernels_cryptography() -> None:
-    with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
-        sock.bind(("hash", "sha256"))
-        power("alg")
+    scene.kept = sock = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
+    sock.bind(("hash", "sha256"))
 
 
 @attack("contact", "name lookup", by="namespaces seccomp")

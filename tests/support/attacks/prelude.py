@@ -31,7 +31,6 @@ NUMBERS = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "ioprio_set": (251, 30),
-    "migrate_pages": (256, 238),
     "perf_event_open": (298, 241),
     "fanotify_init": (300, 262),
     "name_to_handle_at": (303, 264),
@@ -95,11 +94,6 @@ def syscall(name: str, *args: Any) -> int:
         return libc("syscall", number, *args)
     except OSError as error:
         raise OSError(error.errno, f"{name}: {os.strerror(error.errno or 0)}") from None
-
-
-def power(what: str) -> None:
-    """The attack holds what it was after; the judge reads this."""
-    print("POWER:" + what)
 
 
 def compat_syscall(number: int, *args: int) -> int:

@@ -8,7 +8,7 @@ import struct
 import time
 
 from attack import attack
-from attacks.prelude import LIBC, libc, power, regions, scene, syscall
+from attacks.prelude import LIBC, libc, regions, scene, syscall
 
 # Signals
 
@@ -169,9 +169,12 @@ def open_a_descriptor_of_the_host() -> None:
             print(open(path).read())
 
 
-@attack("power", "kcmp", by="namespaces landlock seccomp")
-def compare_descriptors_with_the_host() -> None:
-    power(f"kcmp {syscall('kcmp', os.getpid(), scene.sibling, 1, 0, 0)}")
+@attack("read", "kcmp", by="namespaces landlock seccomp")
+def compare_descriptors_of_another() -> None:
+    # Which of them are one and the same is what nothing else would tell.
+    pid, first = scene.bystander, scene.first_bit
+    same = [syscall("kcmp", pid, pid, 0, first - 1, first + bit) == 0 for bit in range(64)]
+    print(f"{sum(1 << bit for bit in range(64) if same[bit]):016x}")
 
 
 # Settings of others
@@ -218,17 +221,12 @@ def who_is_killed_when_memory_ends() -> None:
         file.write("1000")
 
 
-@attack("power", "process_madvise", by="namespaces privileges", succeeds_when_off="root")
+@attack("harm", "process_madvise", by="namespaces privileges", holds="hot pages", succeeds_when_off="root")
 def advice_on_memory_of_another() -> None:
-    process = syscall("pidfd_open", scene.sibling, 0)
-    page = scene.sibling_at & ~4095
-    done = syscall("process_madvise", process, struct.pack("QQ", page, 4096), 1, 20, 0)
-    power(f"process_madvise {done}")
-
-
-@attack("power", "migrate_pages", by="namespaces landlock seccomp")
-def move_pages_of_another() -> None:
-    power(f"migrate_pages {syscall('migrate_pages', scene.sibling, 64, struct.pack('Q', 1), struct.pack('Q', 1))}")
+    # MADV_COLD: its pages are the first to be taken.
+    start, end = scene.bystander_stack
+    process = syscall("pidfd_open", scene.bystander, 0)
+    syscall("process_madvise", process, struct.pack("QQ", start, end - start), 1, 20, 0)
 
 
 # Processes that stay

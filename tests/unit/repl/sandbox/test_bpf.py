@@ -55,6 +55,8 @@ def judge(machine: str, call: str, *arguments: int, signals: bool = False, metad
         ("clone3", (), MISSING),
         ("io_uring_setup", (), MISSING),
         ("ptrace", (), REFUSED),
+        ("migrate_pages", (), REFUSED),
+        ("move_pages", (), REFUSED),
         ("getxattr", (), NO_ATTRIBUTES),
         ("fgetxattr", (3,), NO_ATTRIBUTES),
         ("listxattrat", (), NO_ATTRIBUTES),
