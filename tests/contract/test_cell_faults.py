@@ -1,10 +1,12 @@
 """What a cell can do to its worker: the run goes on, the root reads what happened, and the variables are there."""
 
+import asyncio
 import gc
 import os
 import re
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -313,6 +315,8 @@ async def test_five_hundred_faulty_cells_leave_nothing(
             await repl.close()
 
     await cells(100)
+    # The loop's own pool of threads grows as it is used; whole, it can hide none that stays.
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.05) for _ in range(64)))
     before, memory = held(tmp_path), resident_mb()
     endings.clear()
     await cells(500)
@@ -321,7 +325,6 @@ async def test_five_hundred_faulty_cells_leave_nothing(
         print(f"\n500 faulty cells {dict(endings)}: {before} -> {after}; {memory:.0f} MB, grown by {grown:.1f} MB")
     assert endings.total() == 500
     assert endings["no error"] < 500 / 2
-    assert after["threads"] <= before["threads"] + 1
-    for name in ("descriptors", "processes", "scratch files"):
+    for name in ("descriptors", "threads", "processes", "scratch files"):
         assert after[name] <= before[name], name
     assert grown < 20

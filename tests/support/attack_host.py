@@ -4,12 +4,14 @@ Speaks lines of JSON with the judge: says where things are, gets the cell, says 
 """
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import mmap
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +55,19 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _keep_in_the_kernel(name: str, secret: str) -> None:
-    """Puts a key into the user's keyring, readable by the user; it goes by itself when the range is long gone."""
+@contextlib.contextmanager
+def _kept_in_the_kernel(name: str, secret: str) -> Iterator[None]:
+    """A key in the user's keyring, readable by the user: a user has few, so it goes with the host, or by itself."""
     add_key, keyctl = (248, 250) if platform.machine() == "x86_64" else (217, 219)
-    libc, user_keyring, set_permissions, set_timeout = ctypes.CDLL(None), -4, 5, 15
+    libc, user_keyring, set_permissions, set_timeout, invalidate = ctypes.CDLL(None), -4, 5, 15, 21
     key = libc.syscall(add_key, b"user", name.encode(), secret.encode(), len(secret), user_keyring)
     libc.syscall(keyctl, set_permissions, key, 0x3F3F0000)
     libc.syscall(keyctl, set_timeout, key, 600)
+    yield
+    libc.syscall(keyctl, invalidate, key)
 
 
-async def main(how: str, secret: str, context: str, kernel_key: str, kept_in_the_kernel: str) -> None:
-    _keep_in_the_kernel(kernel_key, kept_in_the_kernel)
+async def main(how: str, secret: str, context: str) -> None:
     sandbox = json.loads(how)
     kernel = ProcessKernel(Limits(cell_seconds=20, sandbox=sandbox["mode"]), layers=sandbox["layers"])
     sibling = await _session(kernel)
@@ -96,4 +100,5 @@ async def main(how: str, secret: str, context: str, kernel_key: str, kept_in_the
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    with _kept_in_the_kernel(*sys.argv[4:]):
+        asyncio.run(main(*sys.argv[1:4]))

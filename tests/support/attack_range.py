@@ -357,6 +357,7 @@ class Judge:
         pid = self.bystander.pid
         facts |= {"bystander": pid, "bystander_stack": _stack(pid), "uid": self.scene.uid, **self.scene.facts}
         verdicts = {attack["name"]: self._one(attack, facts) for attack in self.spec["attacks"]}
+        self.ask(op="end")
         return {"isolation": facts["isolation"], "verdicts": verdicts}
 
     def _one(self, attack: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
